@@ -1,0 +1,1842 @@
+"""The slow, obvious twin of the simulated kernel: lists, dicts and Fractions, one page at a time.
+
+Written from the specification, never from the engine, so that the two can be compared event by
+event. The mechanism (faults, memory, reclaim, OOM) is written once in `Kernel`; a scheme is a small
+class that says what a mapping costs and who pays. Lists of pages hold the newest entry first.
+"""
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import isqrt
+
+from workbench.trace import Op, Trace, TraceError
+from workbench.trace.language import control_write
+from workbench.trace.model import Defect
+
+OUTCOMES = ("hit", "ok", "zero", "minor", "cow", "major", "swapin", "refused", "error", "killed",
+            "skipped", "hang")  # fmt: skip
+RANK = {name: place for place, name in enumerate(OUTCOMES)}
+QUIRKS = frozenset((
+    "limit_zero", "trial_charge", "double_release", "leak_frames", "stale_pointer", "scan_cutoff",
+    "two_pages", "no_recheck", "rotation", "zone_counters", "outsiders", "hang", "coupling",
+    "children_first",
+))  # fmt: skip
+DEFAULTS = {
+    "nodes": 1, "frames": 1 << 20, "swap": 65536, "word": 64, "swap_write": "async", "pagevec": 0,
+    "cluster": 32, "quirks": QUIRKS, "references": None, "swappiness": 60, "page_tables": True,
+    "task_frames": 2, "files_per_frame": 16,
+}  # fmt: skip
+FRAME_KINDS = ("anon", "file", "special", "kernel")
+FRAME_KIND = {"shm": "file", "ramfs": "file"}  # the other kinds are their own
+OOM_DISABLE = -17
+SHIFT_HZ = 8  # 250 ticks a second
+BLOCK = 512  # pages under one page-table page
+STARTS = 8  # how often one access may start over before the task is killed (livelock)
+
+
+class Dies(Exception):
+    """A payment or a frame was refused to the current task: it must die."""
+
+
+class Hang(Exception):
+    """The machine stops here: the kernel loops for ever."""
+
+
+class StartOver(Exception):
+    """The page went away while its fault paid: access it again."""
+
+
+class ReadError(Exception):
+    """A disk read failed."""
+
+
+# -- what the machine consists of ------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Counter:
+    """A res_counter: usage in units, limit in pages (tasks, files)."""
+
+    limit: int
+    unit: int = 1
+    usage: int = 0
+    failcnt: int = 0
+
+
+@dataclass(eq=False)
+class Container:
+    name: str
+    row: object  # of the containers table
+    exists: bool = True
+    css: int = 0  # mm's bound here + charges held
+    rss: Counter = None
+    numproc: Counter = None
+    numfiles: Counter = None
+    zone: "Zone" = None  # scheme zone only
+    lists: dict = field(default_factory=lambda: {"active": [], "inactive": []})
+
+
+@dataclass(eq=False)
+class Zone:
+    """A range of frames with its own pair of lists."""
+
+    node: int
+    frames: int
+    min: int
+    low: int
+    high: int
+    used: dict = field(default_factory=lambda: dict.fromkeys(FRAME_KINDS, 0))
+    lists: dict = field(default_factory=lambda: {"active": [], "inactive": []})
+    phantom: dict = field(default_factory=lambda: {"active": 0, "inactive": 0})
+    scan: dict = field(default_factory=lambda: {"active": 0, "inactive": 0})
+    leaked: int = 0
+
+    @property
+    def free(self):
+        return self.frames - sum(self.used.values())
+
+
+@dataclass(eq=False)
+class Page:
+    vpage: tuple  # (object number, index): what it holds
+    kind: str
+    zone: Zone = None  # where its frame lies; None: not resident
+    mappers: list = field(default_factory=list)  # present and swap entries, oldest first
+    active: bool = False
+    referenced: bool = False
+    dirty: bool = False
+    writeback: bool = False
+    lru: list = None  # the zone list it is on
+    slot: bool = False  # has a swap slot
+    holds: int = 0  # references of the fault in progress
+    pinned: bool = False  # a reference nobody will ever drop
+
+    @property
+    def present(self):
+        return [pte for pte in self.mappers if pte.state == "present"]
+
+    @property
+    def mapcount(self):
+        return len(self.present)
+
+    @property
+    def held(self):
+        return self.holds > 0 or self.pinned
+
+    def of(self, container):
+        """The present entries of a container's mm's."""
+        return [pte for pte in self.present if pte.mm.container is container]
+
+
+@dataclass(eq=False)
+class Pte:
+    mm: "Mm"
+    vpage: tuple
+    page: Page | None
+    state: str  # present, swap, zero, or moving (taken away by migrate for a moment)
+    young: bool = True
+    writable: bool = False
+    dirty: bool = False
+    locked: bool = False
+    shared: bool = False
+
+
+@dataclass(eq=False)
+class Vma:
+    object: int
+    start: int
+    end: int
+    shared: bool
+    has_anon: bool = False
+
+    def holds(self, vpage):
+        return self.object == vpage[0] and self.start <= vpage[1] < self.end
+
+
+@dataclass(eq=False)
+class Mm:
+    container: Container
+    users: int = 1
+    vmas: list = field(default_factory=list)
+    ptes: dict = field(default_factory=dict)  # vpage -> Pte
+    tables: dict = field(default_factory=dict)  # block -> zone of the page-table page
+
+    def vma(self, vpage):
+        return next((vma for vma in self.vmas if vma.holds(vpage)), None)
+
+    def range(self, vpages):
+        return [self.ptes[v] for v in vpages if v in self.ptes]
+
+
+@dataclass(eq=False)
+class Description:
+    """An open file."""
+
+    object: int
+    home: Container  # charged for it
+    refs: int = 1
+
+
+@dataclass(eq=False)
+class Files:
+    """A table of open files, shared by threads."""
+
+    open: list = field(default_factory=list)
+    users: int = 1
+
+
+@dataclass(eq=False)
+class Task:
+    row: object  # of the tasks table
+    state: str = "unborn"  # alive, zombie, reaped
+    container: Container = None
+    home: Container = None  # charged in numproc
+    mm: Mm = None
+    node: int = 0
+    memdie: bool = False
+    files: Files = None
+    children: list = field(default_factory=list)  # by fork
+    threads: list = field(default_factory=list)  # of a leader
+    leader: "Task" = None
+    frames: list = field(default_factory=list)  # zones of its kernel objects
+
+    @property
+    def killable(self):
+        """Something that a signal would still end."""
+        return self.mm is not None and not self.memdie
+
+    @property
+    def total_vm(self):
+        return sum(v.end - v.start for v in self.mm.vmas) if self.row.vm is None else self.row.vm
+
+
+@dataclass
+class After:
+    """What is seen after one event (usage in pages)."""
+
+    outcome: str
+    victims: list
+    usage: dict = None
+    failcnt: dict = None
+    css: dict = None
+    numproc: dict = None  # container -> (usage, failcnt)
+    numfiles: dict = None
+    frames: dict = None  # (node, kind) -> frames in use
+    owners: dict = None  # (object, index) -> owners of its mapped pages, sorted; one page, one name
+    mapped: dict = None  # container -> present page-table entries
+    swap_used: int = None
+    warnings: int = None
+    leaked_frames: int = None
+
+    def owner(self, name, index):
+        """The owner of a page, None if nobody or not only one page bears that name."""
+        owners = self.owners.get((name, index), ())
+        return owners[0] if len(owners) == 1 else None
+
+
+# -- who pays --------------------------------------------------------------------------------------
+
+
+class Scheme:
+    """Nobody pays: also the base of the others. Hooks come after the mapcount changed."""
+
+    unit = 1
+    single_owner = False
+    rewalks = False  # a moving mm takes its charges along
+    kills_at_limit = False
+    own_zones = False
+    references = "all"
+
+    def __init__(self, kernel):
+        self.kernel = kernel
+
+    def price(self, page, c):
+        """Units to pay before c may map the page."""
+        return 0
+
+    def mapped(self, page, c, paid): ...
+
+    def unmapped(self, page, c): ...
+
+    def activated(self, page): ...
+
+    def try_to_free(self, c):
+        return False
+
+    def refuses_fork(self, mm, c):
+        return False
+
+    def expected(self, c):
+        """(usage in units, charges held) recomputed from the page tables, for `check`."""
+        return 0, 0
+
+    def settle(self, c, due, paid):
+        """Turn a payment into a new charge of `due` units."""
+        if due > paid:
+            self.kernel.force(c, due - paid)
+        else:
+            self.kernel.uncharge(c, paid - due)
+        if not paid:
+            c.css += 1
+
+    def drop(self, c, units):
+        self.kernel.uncharge(c, units)
+        c.css -= 1
+
+
+class FirstTouch(Scheme):
+    """The container that first maps a page pays until the last unmap anywhere."""
+
+    single_owner = True
+
+    def __init__(self, kernel):
+        super().__init__(kernel)
+        self.owner = {}  # page -> container
+        self.two_lists = kernel.options.get("lists", "fifo") == "lru"
+        self.newest = "active" if self.two_lists else "inactive"  # FIFO: one list, any name
+
+    def price(self, page, c):
+        return 1 if "trial_charge" in self.kernel.quirks or page not in self.owner else 0
+
+    def mapped(self, page, c, paid):
+        if page in self.owner:
+            self.kernel.give_back(c, paid)
+            return
+        self.settle(c, 1, paid)
+        self.owner[page] = c
+        c.lists[self.newest].insert(0, page)
+
+    def unmapped(self, page, c):
+        if page.mapcount == 0:
+            self.disown(page)
+
+    def disown(self, page):
+        owner = self.owner.pop(page)
+        self.unlist(page, owner)
+        self.drop(owner, 1)
+
+    def unlist(self, page, owner):
+        for entries in owner.lists.values():
+            if page in entries:
+                entries.remove(page)
+
+    def relist(self, page, which):
+        """With two lists: the entry goes to the head of one of them."""
+        if self.two_lists and page in self.owner:
+            self.unlist(page, self.owner[page])
+            self.owner[page].lists[which].insert(0, page)
+
+    def activated(self, page):
+        self.relist(page, "active")
+
+    # reclaim: section 4 and 7 of the patchset's specification
+
+    def isolate(self, n, c, want):
+        """Look at n entries from the tail; returns (entries seen, pages taken off the LRU)."""
+        entries = c.lists[want if self.two_lists else self.newest]
+        block, taken = [], []
+        while entries and len(block) < n:
+            page = entries.pop()
+            block.append(page)
+            if page.lru is not None and (self.two_lists or page.active == (want == "active")):
+                taken.append(page)
+                self.kernel.isolate_from_zone(page)
+        stay = [] if "rotation" in self.kernel.quirks else [p for p in block if p not in taken]
+        entries[:0] = [p for p in reversed(block) if p not in stay]
+        entries.extend(reversed(stay))
+        return len(block), taken
+
+    def shrink_active(self, n, c):
+        _, taken = self.isolate(n, c, "active")
+        for page in taken:
+            stays = self.kernel.is_in_use(page, self.kernel.whose(c))
+            page.active = page.active and stays
+            self.kernel.to_lru(page, "active" if stays else "inactive")
+            self.relist(page, "active" if stays else "inactive")
+
+    def shrink_inactive(self, most, c):
+        scanned = freed = 0
+        while True:
+            seen, taken = self.isolate(self.kernel.cluster, c, "inactive")
+            scanned += seen
+            freed += self.kernel.shrink_pages(taken, self.kernel.whose(c))
+            for page in taken:
+                self.relist(page, "inactive")
+            if not taken or scanned >= most:
+                return freed
+
+    def chunks(self, c, priority):
+        """A quota of (usage >> priority) + 1 in parts of at most a cluster, none if too small."""
+        n, cluster = (c.rss.usage >> priority) + 1, self.kernel.cluster
+        if n < cluster and "scan_cutoff" in self.kernel.quirks:
+            return []
+        return [cluster] * (n // cluster) + [n % cluster] * (n % cluster > 0)
+
+    def try_to_free(self, c):
+        freed, enough = 0, 2 if "two_pages" in self.kernel.quirks else 1
+        for priority in range(12, -1, -1):
+            for n in self.chunks(c, priority):
+                self.shrink_active(n, c)
+            for n in self.chunks(c, priority):
+                freed += self.shrink_inactive(n, c)
+            if freed >= enough:
+                return True
+        return False
+
+    def expected(self, c):
+        n = sum(owner is c for owner in self.owner.values())
+        return n, n
+
+
+class HandOver(FirstTouch):
+    """As first touch, but when the owner stops using the page its oldest mapper takes it over."""
+
+    rewalks = True
+
+    def unmapped(self, page, c):
+        if page.mapcount == 0:
+            self.disown(page)
+        elif self.owner[page] is c and not page.of(c):
+            heir = page.present[0].mm.container
+            self.disown(page)
+            self.mapped(page, heir, 0)
+
+
+class Pairs(Scheme):
+    """Charges per (page, container); a container at its limit unmaps pages of its own."""
+
+    rewalks = True
+    references = "own"
+
+    def join(self, page, c, paid): ...
+
+    def leave(self, page, c): ...
+
+    def mapped(self, page, c, paid):
+        if len(page.of(c)) > 1:
+            self.kernel.give_back(c, paid)
+            return
+        c.lists["inactive"].insert(0, page)
+        self.join(page, c, paid)
+
+    def unmapped(self, page, c):
+        if not page.of(c):
+            c.lists["inactive"].remove(page)
+            self.leave(page, c)
+
+    def try_to_free(self, c):
+        entries, unmapped = c.lists["inactive"], 0
+        for _ in range(2 * len(entries)):
+            if not entries or unmapped == self.kernel.cluster:
+                break
+            page = entries[-1]
+            if self.keeps(page, c):
+                entries.insert(0, entries.pop())
+            else:
+                for pte in page.of(c):
+                    self.kernel.unmap_for_reclaim(pte)
+                unmapped += 1
+        return unmapped > 0
+
+    def keeps(self, page, c):
+        """Is the page in use (clears the bits looked at), locked, held, or without a slot?"""
+        young = self.kernel.page_young(page, self.kernel.whose(c))
+        if young or page.held or any(pte.locked for pte in page.of(c)):
+            return True
+        if page.kind == "anon" and not page.slot:
+            page.dirty = page.dirty or self.kernel.take_slot(page)
+            return not page.slot
+        return False
+
+    def expected(self, c):
+        pages = self.kernel.charged_pages(c)
+        return sum(self.share(page, c) for page in pages), len(pages)
+
+
+class EveryContainer(Pairs):
+    """Every container with a mapping pays the whole page."""
+
+    def share(self, page, c):
+        return 1
+
+    def price(self, page, c):
+        return 0 if page.of(c) else 1
+
+    def join(self, page, c, paid):
+        self.settle(c, 1, paid)
+
+    def leave(self, page, c):
+        self.drop(c, 1)
+
+
+class Fraction_(Pairs):
+    """n containers pay 1/n each."""
+
+    unit = 720720 * 4096
+
+    def __init__(self, kernel):
+        super().__init__(kernel)
+        self.holders = {}  # page -> containers in order of joining
+
+    def share(self, page, c):
+        return self.unit // len(self.holders[page])
+
+    def price(self, page, c):
+        return 0 if page.of(c) else self.unit // (len(self.holders.get(page, [])) + 1)
+
+    def join(self, page, c, paid):
+        holders = self.holders.setdefault(page, [])
+        now = self.unit // (len(holders) + 1)
+        for other in holders:
+            self.kernel.uncharge(other, self.unit // len(holders) - now)
+        holders.append(c)
+        self.settle(c, now, paid)
+
+    def leave(self, page, c):
+        holders = self.holders[page]
+        before = self.unit // len(holders)
+        holders.remove(c)
+        self.drop(c, before)
+        for other in holders:
+            self.kernel.force(other, self.unit // len(holders) - before)
+
+
+class Beancounter(Pairs):
+    """OpenVZ's ring: shares are powers of two, one split per join, at most two merges per leave."""
+
+    unit = 1 << 24
+
+    def __init__(self, kernel):
+        super().__init__(kernel)
+        self.rings = {}  # page -> [[container, shift], ...], the head first
+
+    def share(self, page, c):
+        return next(self.unit >> shift for holder, shift in self.rings[page] if holder is c)
+
+    def price(self, page, c):
+        ring = self.rings.get(page)
+        if page.of(c):
+            return 0
+        return self.unit >> (ring[0][1] + 1) if ring else self.unit
+
+    def join(self, page, c, paid):
+        ring, shift = self.rings.setdefault(page, []), 0
+        if ring:
+            head = ring.pop(0)
+            ring.append(head)
+            head[1] = shift = head[1] + 1
+            self.kernel.uncharge(head[0], self.unit >> shift)
+        ring.append([c, shift])
+        self.settle(c, self.unit >> shift, paid)
+
+    def leave(self, page, c):
+        ring = self.rings[page]
+        left = next(entry for entry in ring if entry[0] is c)
+        ring.remove(left)
+        self.drop(c, self.unit >> left[1])
+        if ring and self.double_tail(ring) > left[1]:
+            self.double_tail(ring)
+
+    def double_tail(self, ring):
+        """The tail pays twice its share and becomes the head; returns its shift before."""
+        tail = ring.pop()
+        ring.insert(0, tail)
+        tail[1] -= 1
+        self.kernel.force(tail[0], self.unit >> tail[1] + 1)
+        return tail[1] + 1
+
+
+class EveryMapping(Scheme):
+    """Every page-table entry is charged; at the limit the mapper dies."""
+
+    rewalks = True
+    kills_at_limit = True
+
+    def price(self, page, c):
+        return 1
+
+    def mapped(self, page, c, paid):
+        if not paid:
+            c.rss.usage += 1
+            c.css += 1
+
+    def unmapped(self, page, c):
+        self.drop(c, 1)
+
+    def refuses_fork(self, mm, c):
+        sizes = [v.end - v.start for v in mm.vmas if v.has_anon and not v.shared]
+        return any(not self.kernel.fits(c.rss, size + 1) for size in sizes)
+
+    def expected(self, c):
+        n = sum(len(page.of(c)) for page in self.kernel.charged_pages(c))
+        return n, n
+
+
+class ZonePerContainer(Scheme):
+    """Nobody pays; each container has a zone of its own, as large as its limit."""
+
+    own_zones = True
+
+
+SCHEMES = {
+    "none": Scheme, "first_touch": FirstTouch, "hand_over": HandOver, "beancounter": Beancounter,
+    "fraction": Fraction_, "every_container": EveryContainer, "every_mapping": EveryMapping,
+    "zone": ZonePerContainer,
+}  # fmt: skip
+
+
+# -- the mechanism ---------------------------------------------------------------------------------
+
+
+class Kernel:
+    """The machine: state, then limits, memory, reclaim, OOM, faults, and one method per op."""
+
+    def __init__(self, trace: Trace, scheme: str, machine=None, knobs=None, options=None):
+        self.trace, self.options = trace, options or {}
+        for name, default in DEFAULTS.items():
+            source = machine if name in ("nodes", "frames", "swap") else knobs
+            got = source.get(name) if isinstance(source, dict) else getattr(source, name, None)
+            setattr(self, name, default if got is None else got)
+        self.quirks = parse_quirks(self.quirks)
+        if self.pagevec:
+            raise NotImplementedError("the twin knows pagevec 0 only")
+        self.scheme = SCHEMES[scheme](self)
+        self.row, self.outcome, self.victims, self.hung = 0, "hit", [], False
+        self.swap_used = self.warnings = self.double_releases = 0
+        self.resident = {}  # every page with a frame -> None
+        self.cache = {}  # vpage of an object's own page -> Page
+        self.writebacks = []  # in the order they were started
+        self.broken = set()  # vpages whose next disk read fails
+        self.shm_home = {}  # mapped nameless shm object -> container charged for its file
+        self.file_frames, self.descriptions = [], 0
+        self.mms = []
+        self.bases = [0]
+        for thing in trace.objects:
+            self.bases.append(self.bases[-1] + thing.pages)
+        self.make_containers()
+        self.make_zones()
+        self.make_tasks()
+
+    def make_containers(self):
+        self.containers = [Container(row.name, row) for row in self.trace.containers]
+        for c in self.containers:
+            self.reset(c)
+        for c in self.trace.made(Op.mkdir):
+            self.containers[c].exists = False
+        self.root = self.containers[0]
+
+    def reset(self, c):
+        """A new container: nothing charged, the limits of the table."""
+        most = 2 ** (self.word - 1) - 1
+        limits = (c.row.limit, c.row.numproc_limit, c.row.numfiles_limit)
+        c.rss, c.numproc, c.numfiles = (Counter(most if n is None else n) for n in limits)
+        c.rss.unit = self.scheme.unit
+        c.exists, c.css = True, 0
+
+    def make_zones(self):
+        left = [self.frames] * self.nodes
+        if self.scheme.own_zones:
+            self.carve_zones(left)
+        self.zones = [self.node_zone(node, frames) for node, frames in enumerate(left)]
+        self.all_zones = self.zones + [c.zone for c in self.containers if c.zone]
+
+    @staticmethod
+    def node_zone(node, frames):
+        least = max(1, frames >> 7)
+        return Zone(node, frames, least, least + least // 4 + 1, least + least // 2 + 2)
+
+    def carve_zones(self, left):
+        """Limits first, in table order; half of what is left goes to containers without one."""
+        homes = {}
+        for row in reversed(self.trace.tasks):
+            homes[row.container] = row.node % self.nodes
+        greedy = [c for c in self.containers[1:] if self.unlimited(c)]
+        for c in self.containers[1:]:
+            node = homes.get(c.name, 0)
+            if c not in greedy:
+                c.zone = Zone(node, min(c.rss.limit, left[node]), 0, 0, self.cluster)
+                left[node] -= c.zone.frames
+        halves = [n // 2 for n in left]
+        for c in greedy:
+            node = homes.get(c.name, 0)
+            sharers = sum(homes.get(other.name, 0) == node for other in greedy)
+            c.zone = Zone(node, halves[node] // sharers, 0, 0, self.cluster)
+            left[node] -= c.zone.frames
+
+    def unlimited(self, c):
+        return c.row.limit is None or (c.row.limit == 0 and "limit_zero" in self.quirks)
+
+    def make_tasks(self):
+        self.tasks = [Task(row) for row in self.trace.tasks]
+        self.processes = []  # leaders, in creation order
+        by_name = {c.name: c for c in self.containers}
+        for t in self.trace.initial_tasks():
+            task = self.tasks[t]
+            task.container = task.home = by_name[task.row.container]
+            task.home.numproc.usage += 1
+            task.node = task.row.node % self.nodes
+            task.mm, task.files = self.new_mm(task.container), Files()
+            self.bear(task, task)
+            for _ in range(self.task_frames):  # what is there: nobody is killed before the start
+                zones = self.zonelist(task.node, task.container)
+                zone = next((z for z in zones if z.free > 0), None)
+                if zone:
+                    zone.used["kernel"] += 1
+                    task.frames.append(zone)
+
+    def new_mm(self, container):
+        mm = Mm(container)
+        container.css += 1
+        self.mms.append(mm)
+        return mm
+
+    def bear(self, task, leader):
+        task.state, task.leader = "alive", leader
+        (self.processes if leader is task else leader.threads).append(task)
+
+    def note(self, outcome):
+        """The outcome of the event is the highest one noted."""
+        if RANK[outcome] > RANK[self.outcome]:
+            self.outcome = outcome
+
+    # -- limits ------------------------------------------------------------------------------------
+
+    def fits(self, counter, units):
+        if counter.limit == 0 and "limit_zero" in self.quirks:
+            return True
+        return counter.usage + units <= counter.limit * counter.unit
+
+    def charge_one(self, counter):
+        """One task or file; False at the limit."""
+        if not self.fits(counter, 1):
+            counter.failcnt += 1
+            return False
+        counter.usage += 1
+        return True
+
+    def take_off(self, counter, units):
+        """Uncharge; below zero it warns and stops at zero."""
+        self.warnings += counter.usage < units
+        counter.usage -= min(units, counter.usage)
+
+    def uncharge(self, c, units):
+        self.take_off(c.rss, units)
+
+    def force(self, c, units):
+        """A charge that cannot be refused: it only counts as a failure when over the limit."""
+        c.rss.usage += units
+        c.rss.failcnt += not self.fits(c.rss, 0)
+
+    def pay(self, c, current, page):
+        """Charge c for a mapping to come; returns the units paid. Dies and Hang as they say."""
+        units = self.scheme.price(page, c)
+        if not units:
+            return 0
+        while not self.fits(c.rss, units):
+            c.rss.failcnt += 1
+            if self.scheme.kills_at_limit:
+                raise Dies
+            if self.scheme.try_to_free(c):
+                continue
+            if "no_recheck" not in self.quirks and self.fits(c.rss, units):
+                continue
+            self.oom(c, current)
+        c.rss.usage += units
+        c.css += 1
+        assert c.rss.limit == 0 or c.rss.usage <= c.rss.limit * c.rss.unit
+        return units
+
+    def give_back(self, c, paid):
+        if paid:
+            self.scheme.drop(c, paid)
+
+    def parse_limit(self, written):
+        """The number in the bytes, None for EINVAL."""
+        text = written.split(b"\0")[0]
+        if any(byte not in b"0123456789" for byte in text):
+            return None
+        return int(text or b"0") % 2**self.word
+
+    # -- frames and pages --------------------------------------------------------------------------
+
+    def zonelist(self, node, container):
+        if container.zone:
+            return [container.zone]
+        return [self.zones[(node + i) % self.nodes] for i in range(self.nodes)]
+
+    def alloc(self, kind, current, container):
+        """Take a frame for a task of `container`; returns its zone."""
+        zones = self.zonelist(current.node, container)
+        while True:
+            zone = next((z for z in zones if z.free > z.low), None)
+            if zone is None:
+                if container.zone:
+                    container.rss.failcnt += 1
+                freed = sum([self.reclaim_zone(z) for z in zones])
+                zone = next((z for z in zones if z.free > z.min), None)
+                if zone is None and freed:
+                    zone = next((z for z in zones if z.free > 0), None)
+            if zone:
+                zone.used[kind] += 1
+                return zone
+            self.oom(container if container.zone else None, current, strictly=True)
+
+    def place(self, page, zone, which=None):
+        """The page gets a frame of that zone, clear flags, and a place on an LRU list if named."""
+        page.zone = zone
+        page.active, page.referenced, page.dirty = which == "active", False, False
+        self.resident[page] = None
+        if which:
+            self.to_lru(page, which)
+
+    def new_anon_page(self, vpage, current, container):
+        page = Page(vpage, "anon")
+        self.place(page, self.alloc("anon", current, container))
+        return page
+
+    def evict(self, page):
+        """The page leaves memory; a swap slot stays."""
+        page.zone.used[FRAME_KIND.get(page.kind, page.kind)] -= 1
+        self.off_lru(page)
+        if page.writeback:
+            self.writebacks.remove(page)
+        page.zone, page.writeback = None, False
+        page.active = page.referenced = page.dirty = False
+        del self.resident[page]
+
+    def destroy_page(self, page):
+        if page.zone:
+            self.evict(page)
+        self.free_slot(page)
+
+    def drop_if_unused(self, page):
+        """An anonymous page ends with its last entry, present or swapped."""
+        if page.kind == "anon" and not page.mappers and not page.held:
+            self.destroy_page(page)
+
+    @contextmanager
+    def hold(self, page):
+        """The fault's own reference: the page cannot be freed meanwhile."""
+        page.holds += 1
+        try:
+            yield
+        finally:
+            page.holds -= 1
+            if page.zone:
+                self.drop_if_unused(page)
+
+    def take_slot(self, page):
+        if page.slot or self.swap_used >= self.swap:
+            return page.slot
+        self.swap_used += 1
+        page.slot = True
+        return True
+
+    def free_slot(self, page):
+        self.swap_used -= page.slot
+        page.slot = False
+
+    def off_lru(self, page):
+        if page.lru is not None:
+            page.lru.remove(page)
+            page.lru = None
+
+    def to_lru(self, page, which, tail=False):
+        self.off_lru(page)
+        page.lru = page.zone.lists[which]
+        page.lru.insert(len(page.lru) if tail else 0, page)
+
+    def mark_accessed(self, page):
+        if not page.active and page.referenced:
+            if page.lru is not None:
+                page.active, page.referenced = True, False
+                self.to_lru(page, "active")
+                self.scheme.activated(page)
+        else:
+            page.referenced = True
+
+    def finish_writebacks(self):
+        for page in self.writebacks:
+            page.writeback = False
+            if page.lru is not None and not page.active:
+                self.to_lru(page, "inactive", tail=True)
+        self.writebacks = []
+
+    def read_fails(self, vpage):
+        """Does this disk read fail? Only once."""
+        fails = vpage in self.broken
+        self.broken.discard(vpage)
+        return fails
+
+    # -- reclaim -----------------------------------------------------------------------------------
+
+    def whose(self, c):
+        """Whose page-table entries count as references in a reclaim by c; None: everybody's."""
+        return c if (self.references or self.scheme.references) == "own" else None
+
+    def page_young(self, page, whose):
+        """Any young entry, and, when everybody counts, the page's own bit; clears all of them."""
+        entries = page.of(whose) if whose else page.present
+        found = any(pte.young for pte in entries) or (page.referenced and not whose)
+        for pte in entries:
+            pte.young = False
+        page.referenced = page.referenced and bool(whose)
+        return found
+
+    def page_referenced(self, page, whose):
+        entries = page.of(whose) if whose else page.present
+        found = page.referenced or any(pte.young or (pte.locked and pte.shared) for pte in entries)
+        for pte in entries:
+            pte.young = False
+        page.referenced = False
+        return found
+
+    def is_in_use(self, page, whose):
+        """The active list's question: does a mapped page stay active?"""
+        if not page.mapcount:
+            return False
+        if self.swap == 0 and page.kind == "anon":
+            return True
+        return self.page_referenced(page, whose)
+
+    def isolate_from_zone(self, page):
+        """A container's reclaim takes a page; the zone's counter is not told."""
+        if "zone_counters" in self.quirks:
+            which = "active" if page.lru is page.zone.lists["active"] else "inactive"
+            page.zone.phantom[which] += 1
+        self.off_lru(page)
+
+    def object_mapped(self, thing):
+        return any(vma.object == thing for mm in self.mms for vma in mm.vmas)
+
+    def shrink_pages(self, pages, whose):
+        """shrink_page_list; survivors return to the LRU list of their flag. Returns pages freed."""
+        freed = sum([self.shrink_page(page, whose) for page in pages])
+        for page in pages:
+            if page.zone:
+                self.to_lru(page, "active" if page.active else "inactive")
+        return freed
+
+    def shrink_page(self, page, whose):
+        """True if the page was freed."""
+        if page.writeback:
+            return False
+        referenced = self.page_referenced(page, whose)
+        if referenced and (page.mapcount or page.slot or self.object_mapped(page.vpage[0])):
+            return self.activate(page)
+        if page.kind == "anon" and not page.slot:
+            if not self.take_slot(page):
+                return self.activate(page)
+            page.dirty = True
+        if not self.try_to_unmap(page):
+            return self.activate(page)
+        if page.dirty and (referenced or page.held or not self.pageout(page)):
+            return False
+        if page.held:
+            return False
+        self.evict(page)
+        return True
+
+    @staticmethod
+    def activate(page):
+        page.active = True
+        return False
+
+    def try_to_unmap(self, page):
+        """Every entry of every mm; stops at a locked or young one (the earlier ones stay gone)."""
+        for pte in page.present:
+            if pte.locked or pte.young:
+                pte.young = False
+                return False
+            self.unmap_for_reclaim(pte)
+        return True
+
+    def unmap_for_reclaim(self, pte):
+        page = pte.page
+        page.dirty = page.dirty or pte.dirty
+        if page.kind == "anon":
+            pte.state, pte.young, pte.writable, pte.dirty = "swap", False, False, False
+        else:
+            page.mappers.remove(pte)
+            del pte.mm.ptes[pte.vpage]
+        self.scheme.unmapped(page, pte.mm.container)
+
+    def pageout(self, page):
+        """Write a dirty page; True if it is clean at once."""
+        if page.kind == "shm" and not self.take_slot(page):
+            return self.activate(page)
+        page.dirty = False
+        if self.swap_write == "sync":
+            return True
+        page.writeback = True
+        self.writebacks.append(page)
+        return False
+
+    def reclaim_zone(self, zone):
+        """The machine's own reclaim of one zone; returns pages freed."""
+        freed = 0
+        for priority in range(12, -1, -1):
+            if zone.free >= zone.high:
+                break
+            n = {which: self.quota(zone, which, priority) for which in zone.lists}
+            while n["active"] or n["inactive"]:
+                part = {which: min(left, self.cluster) for which, left in n.items()}
+                n = {which: n[which] - part[which] for which in n}
+                self.shrink_zone_active(zone, part["active"], priority)
+                taken = self.isolate_zone(zone, "inactive", part["inactive"])
+                freed += self.shrink_pages(taken, None)
+        return freed
+
+    def quota(self, zone, which, priority):
+        zone.scan[which] += (len(zone.lists[which]) + zone.phantom[which] >> priority) + 1
+        if zone.scan[which] < self.cluster:
+            return 0
+        n, zone.scan[which] = zone.scan[which], 0
+        return n
+
+    def isolate_zone(self, zone, which, n):
+        taken = zone.lists[which][::-1][:n]
+        for page in taken:
+            self.off_lru(page)
+        return taken
+
+    def shrink_zone_active(self, zone, n, priority):
+        mapped = sum(page.mapcount > 0 for page in self.resident)
+        share = 100 * mapped // (self.nodes * self.frames)
+        reclaim_mapped = share // 2 + (100 >> priority) + self.swappiness >= 100
+        for page in self.isolate_zone(zone, "active", n):
+            if page.mapcount and (not reclaim_mapped or self.is_in_use(page, None)):
+                self.to_lru(page, "active")
+            else:
+                page.active = False
+                self.to_lru(page, "inactive")
+
+    # -- out of memory -----------------------------------------------------------------------------
+
+    def oom(self, c, current, strictly=False):
+        """Kill somebody. Dies when current is the victim, Hang when nothing can be done."""
+        victim = self.select(c, strictly)
+        if victim == "abort":
+            done = False
+        else:
+            done = self.kill_process(victim or current, current)
+        if current.memdie:
+            raise Dies
+        if victim == "abort" or (not done and "hang" in self.quirks):
+            raise Hang
+        if not done:
+            raise Dies
+
+    def walk(self):
+        """Processes in creation order, each followed by its threads."""
+        return [task for leader in self.processes for task in (leader, *leader.threads)]
+
+    def select(self, c, strictly):
+        chosen, best = None, 0
+        for task in self.walk():
+            if task.mm is None or task.row.init:
+                continue
+            if task.memdie:
+                if "coupling" in self.quirks:
+                    return "abort"
+                continue
+            outsider = c is not None and task.mm.container is not c
+            if outsider and (strictly or "outsiders" not in self.quirks):
+                continue
+            if task.row.oom_adj == OOM_DISABLE:
+                continue
+            points = 0 if outsider else self.badness(task)
+            if points > best or chosen is None:
+                chosen, best = task, points
+        return chosen
+
+    @staticmethod
+    def badness(task):
+        row = task.row
+        points = task.total_vm
+        for child in task.children:
+            if child.mm is not None and child.mm is not task.mm:
+                points += child.total_vm // 2 + 1
+        points //= isqrt(row.cpu >> SHIFT_HZ + 3) or 1
+        points //= isqrt(isqrt(row.run >> 10)) or 1
+        points *= 2 if row.nice > 0 else 1
+        points //= 4 if row.root else 1
+        points //= 4 if row.rawio else 1
+        return points << row.oom_adj if row.oom_adj > 0 else points >> -row.oom_adj
+
+    def kill_process(self, task, current):
+        """A child dies instead, if there is one; False when nobody may die."""
+        for child in task.children:
+            near = "children_first" in self.quirks or (
+                child.mm is not None and child.mm.container is task.mm.container
+            )
+            if child.killable and child.mm is not task.mm and near and self.may_die(child):
+                return self.mark_victim(child, current)
+        return self.may_die(task) and self.mark_victim(task, current)
+
+    @staticmethod
+    def may_die(task):
+        return task.row.oom_adj != OOM_DISABLE and not task.row.init
+
+    def mark_victim(self, task, current):
+        task.memdie = True
+        self.victims.append(task.row.name)
+        if task is not current:
+            self.end(task)
+        return True
+
+    def kill(self, task):
+        """The current task, whose fault failed."""
+        self.note("killed")
+        if not task.memdie:
+            self.victims.append(task.row.name)
+        task.memdie = True
+        self.end(task)
+
+    def end(self, task):
+        """Exit, unless it was killed and never finishes."""
+        if task.memdie and task.row.stuck:
+            return
+        task.state = "zombie"
+        self.release_files(task.files)
+        mm, task.mm = task.mm, None
+        self.release_mm(mm)
+        task.container = self.root
+
+    # -- mappings ----------------------------------------------------------------------------------
+
+    def map_page(self, mm, vpage, page, paid, **flags):
+        old = mm.ptes.get(vpage)
+        pte = Pte(mm, vpage, page, "present", locked=old is not None and old.locked, **flags)
+        if old is not None:
+            self.zap(old)
+        mm.ptes[vpage] = pte
+        page.mappers.append(pte)
+        if page.kind != "special":
+            self.scheme.mapped(page, mm.container, paid)
+
+    def zap(self, pte):
+        """Remove an entry of any sort."""
+        del pte.mm.ptes[pte.vpage]
+        page = pte.page
+        if page is None or pte.state == "moving":
+            return
+        if pte.state == "present":
+            if pte.young and page.kind in ("file", "shm", "ramfs"):
+                self.mark_accessed(page)
+            page.dirty = page.dirty or pte.dirty
+        page.mappers.remove(pte)
+        if pte.state == "present" and page.kind != "special":
+            self.scheme.unmapped(page, pte.mm.container)
+        self.drop_if_unused(page)
+
+    def release_mm(self, mm):
+        mm.users -= 1
+        if mm.users:
+            return
+        for vpage in sorted(mm.ptes):
+            self.zap(mm.ptes[vpage])
+        gone, mm.vmas = {vma.object for vma in mm.vmas}, []
+        for zone in mm.tables.values():
+            zone.used["kernel"] -= 1
+        mm.container.css -= 1
+        self.mms.remove(mm)
+        for thing in sorted(gone):
+            self.release_shm(thing)
+
+    def release_shm(self, thing):
+        """Nameless shared memory ends with its last mapping."""
+        if thing not in self.shm_home or self.object_mapped(thing):
+            return
+        self.take_off(self.shm_home.pop(thing).numfiles, 1)
+        for vpage, page in self.cache.items():
+            if vpage[0] == thing:
+                self.destroy_page(page)
+
+    def need_table(self, mm, vpage, current):
+        block = (self.bases[vpage[0]] + vpage[1]) // BLOCK
+        if self.page_tables and block not in mm.tables:
+            mm.tables[block] = self.alloc("kernel", current, mm.container)
+
+    # -- faults ------------------------------------------------------------------------------------
+
+    def access(self, task, vpage, write):
+        """One load or store by a task."""
+        vma = task.mm.vma(vpage)
+        if vma is None:
+            name = self.trace.objects[vpage[0]].name
+            expected = f"{task.row.name} accesses {name} outside its mappings"
+            raise TraceError([Defect("events", self.row + 1, "page", vpage[1], expected)])
+        for _ in range(STARTS):
+            try:
+                return self.access_once(task, vma, vpage, write)
+            except StartOver:
+                continue
+            except ReadError:
+                return self.note("error")
+        raise Dies
+
+    def access_once(self, task, vma, vpage, write):
+        mm = task.mm
+        self.need_table(mm, vpage, task)
+        pte = mm.ptes.get(vpage)
+        if pte is None:
+            if self.trace.objects[vpage[0]].kind == "anon":
+                self.fault_anon(task, vma, vpage, write)
+            else:
+                self.fault_object(task, vma, vpage, write)
+        elif pte.state == "swap":
+            self.fault_swap(task, vma, pte, write)
+        elif write and not pte.writable:
+            self.fault_copy(task, vma, pte)
+        else:
+            pte.young, pte.dirty = True, pte.dirty or write
+            self.note("hit")
+
+    def fault_anon(self, task, vma, vpage, write):
+        if write:
+            self.map_new_page(task, vma, vpage)
+            self.note("minor")
+        else:
+            task.mm.ptes[vpage] = Pte(task.mm, vpage, None, "zero")
+            self.note("zero")
+
+    def map_new_page(self, task, vma, vpage, leak=False, still=lambda: True):
+        """A new anonymous page takes the place of whatever is mapped there."""
+        page = self.new_anon_page(vpage, task, task.mm.container)
+        try:
+            paid = self.pay(task.mm.container, task, page)
+        except Dies:
+            if leak and "leak_frames" in self.quirks:
+                page.zone.leaked += 1
+                del self.resident[page]
+            else:
+                self.evict(page)
+            raise
+        if not still():
+            self.give_back(task.mm.container, paid)
+            self.evict(page)
+            raise StartOver
+        self.map_page(task.mm, vpage, page, paid, writable=True, dirty=True)
+        self.to_lru(page, "active")
+        page.active = vma.has_anon = True
+
+    def bring_in(self, task, vpage, resident="minor"):
+        """The object's own page, resident; notes how it came."""
+        kind = self.trace.objects[vpage[0]].kind
+        page = self.cache.setdefault(vpage, Page(vpage, kind))
+        if page.zone:
+            self.note(resident)
+            return page
+        zone = self.alloc(FRAME_KIND.get(kind, kind), task, task.mm.container)
+        if (kind == "file" or page.slot) and self.read_fails(vpage):
+            zone.used[FRAME_KIND.get(kind, kind)] -= 1
+            raise ReadError
+        self.note("swapin" if page.slot else "major" if kind == "file" else "minor")
+        self.fill(page, zone)
+        return page
+
+    def fill(self, page, zone):
+        """A new page of an object's cache."""
+        self.free_slot(page)
+        self.place(page, zone, "inactive" if page.kind in ("file", "shm") else None)
+        page.dirty = page.kind == "shm"
+
+    def fault_object(self, task, vma, vpage, write):
+        page = self.bring_in(task, vpage)
+        if page.kind == "special":
+            self.map_page(task.mm, vpage, page, 0, writable=True)
+            return
+        self.mark_accessed(page)
+        with self.hold(page):
+            if write and not vma.shared:
+                self.map_new_page(task, vma, vpage)
+                self.note("cow")
+                return
+            paid = self.pay(task.mm.container, task, page)
+            flags = {"writable": vma.shared, "dirty": write, "shared": vma.shared}
+            self.map_page(task.mm, vpage, page, paid, **flags)
+
+    def fault_copy(self, task, vma, pte):
+        """A write to a page that may not be written: reuse it or copy it."""
+        old, mm, vpage = pte.page, task.mm, pte.vpage
+        if old is None:
+            self.map_new_page(task, vma, vpage, leak=True)
+            self.note("cow")
+            return
+        if old.kind == "anon" and len(old.mappers) == 1:
+            pte.writable = pte.dirty = pte.young = True
+            self.note("minor")
+            return
+
+        def still():
+            return mm.ptes.get(vpage) is pte and pte.state == "present"
+
+        with self.hold(old):
+            self.map_new_page(task, vma, vpage, leak=True, still=still)
+        self.note("cow")
+
+    def fault_swap(self, task, vma, pte, write):
+        page, mm = pte.page, task.mm
+        failed = False
+        if page.zone:
+            self.note("minor")
+        else:
+            self.place(page, self.alloc("anon", task, mm.container), "active")
+            failed = self.read_fails(pte.vpage)
+            self.note("error" if failed else "swapin")
+        with self.hold(page):
+            try:
+                paid = self.pay(mm.container, task, page)
+            except Dies:
+                page.pinned = page.pinned or "leak_frames" in self.quirks
+                if failed and not page.pinned:
+                    self.evict(page)
+                raise
+            if failed:
+                self.swap_in_failed(page, mm.container, paid)
+                return
+            self.mark_accessed(page)
+            alone = len(page.mappers) == 1
+            pte.state, pte.young = "present", True
+            pte.dirty = pte.writable = write and alone
+            self.scheme.mapped(page, mm.container, paid)
+            if 2 * self.swap_used > self.swap and alone:
+                self.free_slot(page)
+                page.dirty = True
+        if write and not pte.writable:
+            self.fault_copy(task, vma, pte)
+
+    def swap_in_failed(self, page, c, paid):
+        self.give_back(c, paid)
+        if "double_release" in self.quirks:
+            self.give_back(c, paid)
+            self.double_releases += 1
+        self.evict(page)
+
+    # -- one method per op -------------------------------------------------------------------------
+
+    def op_touch_read(self, task, vpages, value):
+        for vpage in vpages:
+            self.access(task, vpage, write=False)
+
+    def op_touch_write(self, task, vpages, value):
+        for vpage in vpages:
+            self.access(task, vpage, write=True)
+
+    def op_read(self, task, vpages, value):
+        for vpage in vpages:
+            if self.trace.objects[vpage[0]].kind == "kernel":
+                self.note("hit")
+                continue
+            try:
+                self.mark_accessed(self.bring_in(task, vpage, resident="hit"))
+            except ReadError:
+                self.note("error")
+
+    def op_write(self, task, vpages, value):
+        for vpage in vpages:
+            kind = self.trace.objects[vpage[0]].kind
+            page = self.cache.setdefault(vpage, Page(vpage, kind))
+            if page.zone is None:
+                zone = self.alloc(FRAME_KIND.get(kind, kind), task, task.mm.container)
+                self.fill(page, zone)
+                self.note("minor")
+            self.mark_accessed(page)
+            page.dirty = True
+
+    def op_map(self, task, vpages, value):
+        mm, thing = task.mm, vpages[0][0]
+        row = self.trace.objects[thing]
+        if row.kind == "shm" and not row.path and not self.object_mapped(thing):
+            if not self.charge_one(task.container.numfiles):
+                return self.note("refused")
+            self.shm_home[thing] = task.container
+        new = Vma(thing, vpages[0][1], vpages[-1][1] + 1, value == "shared")
+        new.has_anon = any(vma.has_anon for vma in mm.vmas if any(map(vma.holds, vpages)))
+        self.cut(mm, vpages)
+        mm.vmas.append(new)
+
+    def cut(self, mm, vpages):
+        """Take a run of pages out of the mappings."""
+        thing, start, end = vpages[0][0], vpages[0][1], vpages[-1][1] + 1
+        kept = []
+        for vma in mm.vmas:
+            if vma.object != thing:
+                kept.append(vma)
+                continue
+            for a, b in ((vma.start, min(vma.end, start)), (max(vma.start, end), vma.end)):
+                if a < b:
+                    kept.append(Vma(thing, a, b, vma.shared, vma.has_anon))
+        mm.vmas = kept
+
+    def op_unmap(self, task, vpages, value):
+        self.op_discard(task, vpages, value)
+        self.cut(task.mm, vpages)
+        self.release_shm(vpages[0][0])
+
+    def op_discard(self, task, vpages, value):
+        for pte in task.mm.range(vpages):
+            self.zap(pte)
+
+    def op_mlock(self, task, vpages, value):
+        self.note("ok")
+        for vpage in vpages:
+            vma = task.mm.vma(vpage)
+            private_anon = self.trace.objects[vpage[0]].kind == "anon"
+            self.access(task, vpage, write=vma is not None and private_anon and not vma.shared)
+            if vpage in task.mm.ptes:
+                task.mm.ptes[vpage].locked = task.mm.ptes[vpage].state == "present"
+
+    def op_munlock(self, task, vpages, value):
+        for pte in task.mm.range(vpages):
+            pte.locked = False
+
+    def op_open(self, task, vpages, value):
+        home = task.container
+        if not self.charge_one(home.numfiles):
+            return self.note("refused")
+        self.descriptions += 1
+        try:
+            while len(self.file_frames) < self.file_frames_needed():
+                self.file_frames.append(self.alloc("kernel", task, task.mm.container))
+        except Dies:
+            self.release_description(Description(vpages[0][0], home))
+            raise
+        task.files.open.append(Description(vpages[0][0], home))
+
+    def file_frames_needed(self):
+        return -(-self.descriptions // self.files_per_frame) if self.files_per_frame else 0
+
+    def release_description(self, description):
+        description.refs -= 1
+        if description.refs:
+            return
+        self.take_off(description.home.numfiles, 1)
+        self.descriptions -= 1
+        while len(self.file_frames) > self.file_frames_needed():
+            self.file_frames.pop().used["kernel"] -= 1
+
+    def release_files(self, files):
+        files.users -= 1
+        if not files.users:
+            for description in files.open:
+                self.release_description(description)
+
+    def op_close(self, task, vpages, value):
+        mine = [d for d in task.files.open if d.object == vpages[0][0]]
+        if not mine:
+            return self.note("skipped")
+        place = max(i for i, d in enumerate(task.files.open) if d is mine[-1])
+        self.release_description(task.files.open.pop(place))
+
+    def take_task_frames(self, task, current, container):
+        for _ in range(self.task_frames):
+            task.frames.append(self.alloc("kernel", current, container))
+
+    def op_fork(self, task, child, value):
+        self.clone(task, child, self.copy_mm)
+
+    def op_thread(self, task, child, value):
+        self.clone(task, child, self.share_mm)
+
+    def clone(self, task, child, give_mm):
+        home = task.container
+        if not self.charge_one(home.numproc):
+            return self.note("refused")
+        child.container = child.home = home
+        child.node = task.node
+        try:
+            if give_mm(task, child):
+                return
+        except Dies:
+            self.unborn(child)
+            raise
+        self.unborn(child)
+        home.rss.failcnt += 1
+        self.note("refused")
+
+    def unborn(self, child):
+        """Undo a fork that failed half-way."""
+        self.take_off(child.home.numproc, 1)
+        self.free_task_frames(child)
+        if child.mm is not None:
+            self.release_mm(child.mm)
+            child.mm = None
+
+    def free_task_frames(self, task):
+        for zone in task.frames:
+            zone.used["kernel"] -= 1
+        task.frames = []
+
+    def share_mm(self, task, child):
+        self.take_task_frames(child, task, task.mm.container)
+        child.mm, child.files = task.mm, task.files
+        child.mm.users += 1
+        child.files.users += 1
+        self.bear(child, task.leader)
+        return True
+
+    def copy_mm(self, task, child):
+        """False if the scheme refuses."""
+        self.take_task_frames(child, task, child.container)
+        if self.scheme.refuses_fork(task.mm, child.container):
+            return False
+        child.mm = self.new_mm(child.container)
+        child.mm.vmas = [Vma(v.object, v.start, v.end, v.shared, v.has_anon) for v in task.mm.vmas]
+        for vpage in sorted(task.mm.ptes):
+            pte = task.mm.ptes.get(vpage)  # reclaim on the way may take it
+            vma = task.mm.vma(vpage)
+            special = pte is not None and pte.page is not None and pte.page.kind == "special"
+            if pte is not None and (special or (vma.has_anon and not vma.shared)):
+                self.copy_pte(task, child, vpage)
+        child.files = Files(list(task.files.open))
+        for description in child.files.open:
+            description.refs += 1
+        self.bear(child, child)
+        task.children.append(child)
+        return True
+
+    def copy_pte(self, task, child, vpage):
+        self.need_table(child.mm, vpage, task)
+        pte = task.mm.ptes.get(vpage)
+        if pte is None:
+            return
+        special = pte.page is not None and pte.page.kind == "special"
+        pte.writable = pte.writable and special
+        copy = Pte(child.mm, vpage, pte.page, pte.state, young=False)
+        copy.writable, copy.dirty, copy.shared = pte.writable, pte.dirty, pte.shared
+        child.mm.ptes[vpage] = copy
+        if pte.page is not None:
+            pte.page.mappers.append(copy)
+            if pte.state == "present" and not special:
+                self.scheme.mapped(pte.page, child.mm.container, 0)
+
+    def op_exec(self, task, target, value):
+        c = task.container
+        if not self.fits(c.numfiles, 1):
+            c.numfiles.failcnt += 1
+            return self.note("refused")
+        old, task.mm = task.mm, None
+        self.release_mm(old)
+        task.mm = self.new_mm(c)
+
+    def op_exit(self, task, target, value):
+        self.end(task)
+
+    def op_reap(self, task, target, value):
+        task.state = "reaped"
+        self.take_off(task.home.numproc, 1)
+        self.free_task_frames(task)
+
+    def op_move(self, task, c, value):
+        if not c.exists:
+            return self.note("refused")
+        left, task.container, mm = task.container, c, task.mm
+        if left is c or mm.container is not left:
+            return
+        left.css -= 1
+        c.css += 1
+        mm.container = c
+        if self.scheme.rewalks:
+            for vpage in sorted(mm.ptes):
+                pte = mm.ptes[vpage]
+                if pte.state == "present" and pte.page.kind != "special":
+                    self.take_away(pte, left)
+                    pte.page.mappers.append(pte)
+                    self.scheme.mapped(pte.page, c, 0)
+
+    def take_away(self, pte, container):
+        pte.page.mappers.remove(pte)
+        self.scheme.unmapped(pte.page, container)
+
+    def op_mkdir(self, task, c, value):
+        if c.exists:
+            return self.note("refused")
+        self.reset(c)
+
+    def op_rmdir(self, task, c, value):
+        busy = c.css or c.numproc.usage or c.numfiles.usage or not c.exists or c is self.root
+        if busy or any(t.container is c and t.state == "alive" for t in self.tasks):
+            return self.note("refused")
+        c.exists = False
+
+    def op_set_limit(self, task, c, value):
+        file, written = control_write(value)
+        limit = self.parse_limit(written)
+        if limit is None or not c.exists or (file == "rss_limit" and self.scheme.own_zones):
+            return self.note("refused")
+        getattr(c, file.removesuffix("_limit")).limit = limit
+
+    def op_run_on(self, task, target, value):
+        task.node = int(value) % self.nodes
+
+    def op_migrate(self, task, target, value):
+        task.node = node = int(value) % self.nodes
+        for vpage in sorted(task.mm.ptes):
+            pte = task.mm.ptes.get(vpage)
+            if pte is None or pte.state != "present" or pte.page.kind == "special":
+                continue
+            zones = [z for z in self.zonelist(node, task.mm.container) if z.node == node]
+            zone = next((z for z in zones if z.free > z.min), None)
+            if zone and pte.page.zone.node != node:
+                self.migrate_page(task, pte.page, zone)
+
+    def migrate_page(self, task, page, zone):
+        """Take every entry away, change the frame, pay for and put back each entry."""
+        kind = FRAME_KIND.get(page.kind, page.kind)
+        zone.used[kind] += 1
+        with self.hold(page):
+            moving = page.present
+            for pte in moving:
+                page.mappers.remove(pte)
+                pte.state = "moving"
+                self.scheme.unmapped(page, pte.mm.container)
+            page.zone.used[kind] -= 1
+            which = "active" if page.lru is page.zone.lists["active"] else "inactive"
+            listed, page.zone = page.lru is not None, zone
+            if listed:
+                page.lru.remove(page)
+                page.lru = None
+                self.to_lru(page, which)
+            failed = [pte for pte in moving if not self.restore(task, page, pte)]
+        if failed:
+            raise Dies
+
+    def restore(self, task, page, pte):
+        """False if nobody would pay for the entry."""
+        mm = pte.mm
+        if mm.ptes.get(pte.vpage) is not pte:
+            return True  # its mm died meanwhile
+        try:
+            paid = self.pay(mm.container, task, page)
+        except Dies:
+            mm.ptes.pop(pte.vpage, None)
+            return False
+        if mm.ptes.get(pte.vpage) is not pte:
+            self.give_back(mm.container, paid)
+            return True
+        pte.state = "present"
+        page.mappers.append(pte)
+        self.scheme.mapped(page, mm.container, paid)
+        return True
+
+    def op_age(self, task, target, value):
+        for mm in self.mms:
+            for pte in mm.ptes.values():
+                pte.young = False
+        for page in self.resident:
+            page.referenced = False
+
+    def op_drop_caches(self, task, target, value):
+        for page in list(self.resident):
+            busy = page.mapcount or page.dirty or page.writeback or page.held
+            if page.kind == "file" and not busy:
+                self.evict(page)
+
+    def op_mark(self, task, target, value): ...
+
+    def op_io_error(self, task, vpages, value):
+        self.broken.add(vpages[0])
+
+    # -- the loop ----------------------------------------------------------------------------------
+
+    def run(self, row):
+        """Replay one event; its outcome and victims are then in self.outcome and self.victims."""
+        self.row, self.victims = row, []
+        op = Op(int(self.trace.op[row]))
+        t = int(self.trace.task[row])
+        task = self.tasks[t] if t >= 0 else None
+        accesses = (Op.touch_read, Op.touch_write, Op.read, Op.write)
+        self.outcome = "hit" if op in accesses else "ok"
+        if self.hung or (task and not self.runs(task, op)):
+            self.outcome = "skipped"
+            return
+        self.finish_writebacks()
+        value = self.trace.values[self.trace.value[row]]
+        try:
+            getattr(self, f"op_{op.name}")(task, self.target(op, row), value)
+        except Dies:
+            self.kill(task)
+        except Hang:
+            self.hung, self.outcome = True, "hang"
+
+    @staticmethod
+    def runs(task, op):
+        if op == Op.reap:
+            return task.state == "zombie"
+        return task.state == "alive" and not task.memdie
+
+    def target(self, op, row):
+        table = self.trace.targets(op)
+        number = int(self.trace.target[row])
+        if table is self.trace.objects:
+            first, count = int(self.trace.page[row]), int(self.trace.count[row])
+            return [(number, index) for index in range(first, first + count)]
+        if table is self.trace.tasks:
+            return self.tasks[number]
+        return self.containers[number] if table is self.trace.containers else None
+
+    # -- what is seen ------------------------------------------------------------------------------
+
+    def after(self, full=True):
+        seen = After(self.outcome, self.victims)
+        if full:
+            every = self.containers
+            seen.usage = {c.name: self.pages_used(c) for c in every}
+            seen.failcnt = {c.name: c.rss.failcnt for c in every}
+            seen.css = {c.name: c.css for c in every}
+            seen.numproc = {c.name: (c.numproc.usage, c.numproc.failcnt) for c in every}
+            seen.numfiles = {c.name: (c.numfiles.usage, c.numfiles.failcnt) for c in every}
+            seen.frames = self.frames_used()
+            seen.owners = self.owners()
+            seen.mapped = self.mapped()
+            seen.swap_used, seen.warnings = self.swap_used, self.warnings
+            pinned = sum(page.pinned for page in self.resident)
+            seen.leaked_frames = pinned + sum(zone.leaked for zone in self.all_zones)
+        return seen
+
+    def pages_used(self, c):
+        if not self.scheme.own_zones:
+            return Fraction(c.rss.usage, self.scheme.unit)
+        zones = [c.zone] if c.zone else self.zones
+        return Fraction(sum(sum(zone.used.values()) for zone in zones))
+
+    def frames_used(self):
+        used = {(node, kind): 0 for node in range(self.nodes) for kind in FRAME_KINDS}
+        for zone in self.all_zones:
+            for kind, n in zone.used.items():
+                used[zone.node, kind] += n
+        return used
+
+    def owners(self):
+        found = {}
+        for page, owner in self.scheme.owner.items() if self.scheme.single_owner else ():
+            name = (self.trace.objects[page.vpage[0]].name, page.vpage[1])
+            found[name] = tuple(sorted((*found.get(name, ()), owner.name)))
+        return found
+
+    def mapped(self):
+        count = {c.name: 0 for c in self.containers}
+        for mm in self.mms:
+            count[mm.container.name] += sum(pte.state == "present" for pte in mm.ptes.values())
+        return count
+
+    def charged_pages(self, c):
+        """Pages of accounted kinds that c has mapped."""
+        return [page for page in self.resident if page.kind != "special" and page.of(c)]
+
+
+def parse_quirks(quirks) -> frozenset:
+    """A set of names, or `as_posted` / `repaired` followed by `,-name` or `,+name`."""
+    if not isinstance(quirks, str):
+        return frozenset(quirks)
+    base, *changes = quirks.split(",")
+    found = set({"as_posted": QUIRKS, "repaired": frozenset()}[base])
+    for change in changes:
+        (found.add if change[0] == "+" else found.discard)(change[1:])
+    return frozenset(found)
+
+
+def replay(
+    trace: Trace, scheme: str, *, machine=None, knobs=None, options=None, every=1, checked=False
+) -> list[After]:
+    """Replay a trace under a scheme; one `After` per event.
+
+    `machine` and `knobs` are objects or dicts (missing names: `DEFAULTS`); `options` such as
+    {"lists": "lru"}. The state is recorded after each `every`-th event and the last (the other
+    entries hold outcome and victims only); `checked` asserts the invariants after every event.
+    Raises TraceError for an access outside the mappings.
+    """
+    kernel = Kernel(trace, scheme, machine, knobs, options)
+    seen = []
+    for row in range(len(trace)):
+        kernel.run(row)
+        seen.append(kernel.after(full=(row + 1) % every == 0 or row + 1 == len(trace)))
+        if checked:
+            check(kernel)
+    return seen
+
+
+# -- invariants ------------------------------------------------------------------------------------
+
+
+def check(kernel: Kernel) -> None:
+    """Assert the invariants of the specification on a kernel between two events."""
+    if kernel.hung:
+        return
+    check_frames(kernel)
+    check_entries(kernel)
+    check_counts(kernel)
+    if not kernel.double_releases:
+        check_charges(kernel)
+
+
+def check_frames(kernel: Kernel) -> None:
+    """Every frame in use is somebody's; LRU lists hold resident pages once; slots are counted."""
+    used = {id(z): dict.fromkeys(FRAME_KINDS, 0) | {"anon": z.leaked} for z in kernel.all_zones}
+    for page in kernel.resident:
+        used[id(page.zone)][FRAME_KIND.get(page.kind, page.kind)] += 1
+        assert page.holds == 0 and (page.mappers or page.kind != "anon" or page.pinned)
+    kernel_zones = [zone for mm in kernel.mms for zone in mm.tables.values()]
+    kernel_zones += [zone for task in kernel.tasks for zone in task.frames] + kernel.file_frames
+    for zone in kernel_zones:
+        used[id(zone)]["kernel"] += 1
+    for zone in kernel.all_zones:
+        assert zone.used == used[id(zone)] and zone.free >= 0, (zone.used, used[id(zone)])
+        for entries in zone.lists.values():
+            assert all(page.lru is entries and page.zone is zone for page in entries)
+            assert len(set(map(id, entries))) == len(entries)
+    pages = {id(p): p for mm in kernel.mms for e in mm.ptes.values() if (p := e.page)}
+    pages |= {id(p): p for p in [*kernel.resident, *kernel.cache.values()]}
+    assert kernel.swap_used == sum(p.slot for p in pages.values()) <= kernel.swap
+    for page in kernel.resident:
+        assert (page.lru is not None) == (page.kind in ("anon", "file", "shm"))
+
+
+def check_entries(kernel: Kernel) -> None:
+    """Page tables and the pages' lists of mappers agree."""
+    entries = {id(e) for mm in kernel.mms for e in mm.ptes.values() if e.page}
+    pages = {id(p): p for mm in kernel.mms for e in mm.ptes.values() if (p := e.page)}
+    assert entries == {id(e) for page in pages.values() for e in page.mappers}
+    for mm in kernel.mms:
+        assert mm.users > 0
+        for vpage, pte in mm.ptes.items():
+            assert pte.vpage == vpage and pte.mm is mm and mm.vma(vpage)
+            assert pte.state in ("present", "swap", "zero")
+            assert (pte.state == "zero") == (pte.page is None)
+            if pte.state == "present":
+                assert pte.page.zone
+            if pte.state == "swap":
+                assert pte.page.slot
+
+
+def check_counts(kernel: Kernel) -> None:
+    """numproc and numfiles are what tasks and open files say."""
+    for c in kernel.containers:
+        born = [t for t in kernel.tasks if t.state in ("alive", "zombie") and t.home is c]
+        assert c.numproc.usage == len(born)
+        tables = [t.files.open for t in kernel.tasks if t.state == "alive"]
+        opened = {id(d) for table in tables for d in table if d.home is c}
+        shm = sum(home is c for home in kernel.shm_home.values())
+        assert c.numfiles.usage == len(opened) + shm
+
+
+def check_charges(kernel: Kernel) -> None:
+    """usage = what the page tables say; css = mm's + charges; lists hold charged pages once."""
+    scheme = kernel.scheme
+    total = 0
+    for c in kernel.containers:
+        usage, held = scheme.expected(c)
+        bound = sum(mm.container is c for mm in kernel.mms)
+        assert (c.rss.usage, c.css) == (usage, bound + held), (c.name, c.rss.usage, usage, c.css)
+        listed = c.lists["active"] + c.lists["inactive"]
+        if scheme.single_owner or isinstance(scheme, Pairs):
+            assert len(listed) == len(set(map(id, listed))) == held
+        total += usage
+    accounted = [p for p in kernel.resident if p.mapcount and p.kind != "special"]
+    if scheme.single_owner:
+        assert set(scheme.owner) == set(accounted)
+    if scheme.single_owner or isinstance(scheme, Beancounter):
+        assert total == len(accounted) * scheme.unit

@@ -1,0 +1,47 @@
+"""Who pays for shared memory? The nouns and verbs of the workbench, and nothing else.
+
+Three lines to the first chart:
+
+    from workbench import scenarios, compare
+    result = compare(scenarios.shared_page(), ["first_touch", "beancounter", "every_container"])
+    result.plot()
+
+Importing this package imports nothing else: each name is fetched when it is first used.
+"""
+import importlib
+
+__version__ = "0.1.0"
+
+NOUNS = {  # name -> (module that has it, what it is)
+    "Trace": ("workbench.trace", "what happened: events of tasks on objects, in order"),
+    "TraceBuilder": ("workbench.trace", "writes a Trace event by event"),
+    "TraceError": ("workbench.trace", "every defect of a trace, with row, column and what was expected"),
+    "Machine": ("workbench.kernel", "the hardware: NUMA nodes, frames per node, swap"),
+    "Knobs": ("workbench.kernel", "choices of the simulated kernel, with the specification's defaults"),
+    "Scenario": ("workbench.scenarios", "a story: its source, containers, limits, machine and trace"),
+    "Run": ("workbench.results", "one scenario under one scheme: tables, charts, explanations"),
+    "Comparison": ("workbench.results", "one scenario under several schemes"),
+    "replay": ("workbench.results", "replay(scenario, scheme) -> Run"),
+    "compare": ("workbench.results", "compare(scenario, schemes) -> Comparison"),
+}
+MODULES = {  # submodules that need no import statement of their own
+    "scenarios": "the stories, one function each",
+    "schemes": "who is charged, one module per scheme",
+    "charts": "table in, matplotlib Axes out",
+}
+__all__ = [*NOUNS, *MODULES, "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name in NOUNS:
+        value = getattr(importlib.import_module(NOUNS[name][0]), name)
+    elif name in MODULES:
+        value = importlib.import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list:
+    return sorted({*globals(), *__all__})

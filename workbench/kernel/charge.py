@@ -1,0 +1,122 @@
+"""The charge path (2/7, 4/7) and the frame behind it: pay before mapping, reclaim, then OOM."""
+
+from .counters import charge, fits, say, uncharge
+from .hooks import call_hook
+from .names import (
+    KERNEL,
+    KIND,
+    L_PAID,
+    L_REFUSED,
+    N_LIMIT_HITS,
+    N_LOCAL,
+    N_REMOTE,
+    PRICE,
+    Q_HANG,
+    Q_NO_RECHECK,
+    SPECIAL,
+    TO_KILL_CURRENT,
+)
+from .oom import CURRENT, NOTHING, kill_task, out_of_memory
+from .pages import count_frame
+from .reclaim import reclaim_zone, try_to_free
+
+
+def give_up(k):
+    """No way on: the machine hangs here, or (repaired) the payment fails."""
+    if k.quirks & Q_HANG:
+        k.hung = 1
+    return -1
+
+
+def pay(k, c, page):
+    """Take from container c what mapping the page costs. Returns units paid, -1 when refused."""
+    if k.page_flags[page] & KIND == SPECIAL:
+        return 0
+    units = call_hook(k, PRICE, page, c, 0)
+    if units == 0:
+        return 0
+    while True:
+        if fits(k, c, units):
+            charge(k, c, units, page)
+            if k.watch:
+                say(k, L_PAID, page, c, units)
+            return units
+        k.failcnt[c] += 1
+        k.stat[N_LIMIT_HITS] += 1
+        if k.watch:
+            say(k, L_REFUSED, page, c, units)
+        if k.at_limit == TO_KILL_CURRENT:
+            kill_task(k, k.task, c, -1)
+            return -1
+        if try_to_free(k, c):
+            continue
+        if not k.quirks & Q_NO_RECHECK and fits(k, c, units):
+            continue
+        verdict = out_of_memory(k, c)
+        if verdict == NOTHING:
+            return give_up(k)
+        if verdict == CURRENT:
+            return -1
+
+
+def give_back(k, c, paid, page):
+    if paid > 0:
+        uncharge(k, c, paid, page)
+
+
+def zone_for(k, node, c, i):
+    """The i-th zone to try for a task on a node in container c, or -1."""
+    if k.own_zone[c] >= 0:
+        return k.own_zone[c] if i == 0 else -1
+    return (node + i) % k.nodes if i < k.nodes else -1
+
+
+def look_for_frame(k, node, c, mark):
+    """A zone with more free frames than its low (1) or min (0) mark, or any free one (-1)."""
+    i = 0
+    z = zone_for(k, node, c, 0)
+    while z >= 0:
+        floor = k.zone_low[z] if mark == 1 else (k.zone_min[z] if mark == 0 else 0)
+        if k.zone_free[z] > floor:
+            return z
+        i += 1
+        z = zone_for(k, node, c, i)
+    return -1
+
+
+def take_frame(k, node, c, kind):
+    """A frame for container c near a node. Returns its zone, -1 when the task must die for it.
+
+    First fit above the low mark; else every zone allowed is reclaimed once; else OOM, of the
+    container when it has a zone of its own, of the machine otherwise.
+    """
+    z = look_for_frame(k, node, c, 1)
+    own = k.own_zone[c] >= 0
+    if z < 0 and own:
+        k.failcnt[c] += 1
+    while z < 0:
+        freed = 0
+        i = 0
+        z = zone_for(k, node, c, 0)
+        while z >= 0:
+            freed += reclaim_zone(k, z)
+            i += 1
+            z = zone_for(k, node, c, i)
+        z = look_for_frame(k, node, c, 0)
+        if z < 0 and freed:
+            z = look_for_frame(k, node, c, -1)
+        if z >= 0:
+            break
+        verdict = out_of_memory(k, c if own else -1)
+        if verdict == NOTHING:
+            return give_up(k)
+        if verdict == CURRENT:
+            return -1
+        z = look_for_frame(k, node, c, 1)
+    if kind != KERNEL:
+        if k.zone_node[z] == node:
+            k.stat[N_LOCAL] += 1
+        else:
+            k.stat[N_REMOTE] += 1
+    count_frame(k, z, kind, 1)
+    return z

@@ -1,0 +1,223 @@
+"""Invariants of the machine, callable at any event boundary; a failure shows what disagrees."""
+
+from __future__ import annotations
+
+from .names import (
+    ACTIVE,
+    ANON,
+    KERNEL,
+    KIND,
+    ON_LRU,
+    PRESENT,
+    Q_DOUBLE_RELEASE,
+    Q_ZONE_COUNTERS,
+    RESIDENT,
+    SLOT,
+    SPECIAL,
+    SWAP,
+    USED,
+    ALIVE,
+    ZOMBIE,
+    REAPED,
+    NO_LIST,
+)
+from .tables import mm_of, vpage_of
+
+
+class CheckFailed(AssertionError):
+    """The machine's books do not balance."""
+
+
+def check(k) -> None:
+    """Raise CheckFailed at the first broken invariant. Cost: everything there is, in Python."""
+    check_mappers(k)
+    check_lists(k)
+    check_frames(k)
+    check_entries(k)
+    check_containers(k)
+
+
+def need(ok: bool, text: str, *values) -> None:
+    if not ok:
+        raise CheckFailed(text % values)
+
+
+def ring(k, page: int) -> list[int]:
+    found = []
+    pte = k.page_rmap[page] - 1
+    while pte >= 0 and (not found or pte != found[0]):
+        found.append(int(pte))
+        need(len(found) <= k.ptes_top, "page %d: its ring of mappers does not close", page)
+        pte = k.pte_next[pte]
+    return found
+
+
+def check_mappers(k) -> None:
+    """mapcount and swap references are the page-table entries there are; every mm's, too."""
+    rss = [0] * k.mms_end
+    mapped = [0] * k.containers
+    mapped_pages = 0
+    for page in range(k.pages_top):
+        ptes = ring(k, page)
+        words = [int(k.word[k.pte_word[p]]) for p in ptes]
+        present = sum(1 for w in words if w & PRESENT)
+        need(present == k.page_maps[page], "page %d: mapcount %d, but %d ptes", page,
+             k.page_maps[page], present)  # fmt: skip
+        swapped = sum(1 for w in words if w & SWAP)
+        need(swapped == k.page_swaps[page], "page %d: %d swap references, but %d swap ptes", page,
+             k.page_swaps[page], swapped)  # fmt: skip
+        for p, w in zip(ptes, words):
+            need(k.pte_page[p] == page, "pte %d: on the ring of %d, points at %d", p, page,
+                 k.pte_page[p])  # fmt: skip
+            need(not (w & PRESENT and w & SWAP), "pte %d: present and swapped", p)
+            if w & PRESENT:
+                mm = mm_of(k, p)
+                rss[mm] += 1
+                mapped[k.mm_container[mm]] += 1
+        if present:
+            mapped_pages += 1
+            need(k.page_flags[page] & RESIDENT, "page %d: mapped but not in memory", page)
+    need(mapped_pages == k.mapped_pages, "%d mapped pages counted, %d there", k.mapped_pages,
+         mapped_pages)  # fmt: skip
+    for mm in range(k.mms_top):
+        need(rss[mm] == k.mm_rss[mm], "mm %d: rss %d, %d ptes", mm, k.mm_rss[mm], rss[mm])
+    for c in range(k.containers):
+        need(mapped[c] == k.mapped[c], "container %d: %d mappings counted, %d there", c,
+             k.mapped[c], mapped[c])  # fmt: skip
+
+
+def check_lists(k) -> None:
+    """Every page on a list is on the one its flags and zone name, and nowhere else."""
+    seen = set()
+    for z in range(k.zones):
+        for active in (0, 1):
+            head = k.vpages + 2 * z + active
+            page, n = k.page_next[head], 0
+            while page != head:
+                flags = k.page_flags[page]
+                need(page not in seen, "page %d: twice on the lists", page)
+                need(flags & ON_LRU and (flags & ACTIVE != 0) == bool(active)
+                     and k.page_zone[page] == z, "page %d: on list %d of zone %d, flags %x", page,
+                     active, z, flags)  # fmt: skip
+                need(k.page_prev[k.page_next[page]] == page, "page %d: links broken", page)
+                seen.add(int(page))
+                page, n = k.page_next[page], n + 1
+            counted = k.zone_active[z] if active else k.zone_inactive[z]
+            exact = not k.quirks & Q_ZONE_COUNTERS
+            need(counted == n if exact else counted >= n, "zone %d list %d: counter %d, %d pages",
+                 z, active, counted, n)  # fmt: skip
+    for page in range(k.pages_top):
+        if k.page_flags[page] & ON_LRU:
+            need(page in seen, "page %d: flag says on a list", page)
+
+
+def check_frames(k) -> None:
+    """Frames in use by kind are the pages, tables, stacks and files that use them."""
+    used = [[0, 0, 0, 0] for _ in range(k.zones)]
+    slots = 0
+    for page in range(k.pages_top):
+        flags = k.page_flags[page]
+        if flags & RESIDENT:
+            kind = flags & KIND
+            slot = {ANON: 0, SPECIAL: 2, KERNEL: 3}.get(kind, 1)
+            used[k.page_zone[page]][slot] += 1
+        if flags & SLOT:
+            slots += 1
+            need(flags & USED, "page %d: slot of nothing", page)
+        if flags & KIND == ANON and flags & USED and k.page_maps[page] + k.page_swaps[page] == 0:
+            need(False, "page %d: anonymous, nobody's, and still there", page)
+    need(slots == k.swap_used, "%d swap slots counted, %d held", k.swap_used, slots)
+    for mm in range(k.mms_top):
+        pte = k.mm_ptes[mm] - 1
+        while pte >= 0:
+            if vpage_of(k, pte) >= k.vpages:
+                used[k.pte_page[pte]][3] += 1
+            pte = k.pte_sibling[pte] - 1
+    for t in range(k.tasks):
+        if k.task_state[t] in (ALIVE, ZOMBIE):
+            for i in range(k.task_frames):
+                used[k.task_stack[t * k.task_frames + i]][3] += 1
+    for i in range(k.file_frames):
+        used[k.filezone[i]][3] += 1
+    leaked = 0
+    for z in range(k.zones):
+        counted = [k.zone_anon[z], k.zone_file[z], k.zone_special[z], k.zone_kernel[z]]
+        leaked += counted[0] - used[z][0]
+        need(counted[1:] == used[z][1:], "zone %d: frames counted %s, in use %s", z, counted,
+             used[z])  # fmt: skip
+        need(k.zone_free[z] + sum(counted) == k.zone_frames[z] and k.zone_free[z] >= 0,
+             "zone %d: %d free + %s used of %d", z, k.zone_free[z], counted, k.zone_frames[z])  # fmt: skip
+    need(0 <= leaked <= k.leaked_frames, "%d anonymous frames belong to nothing, %d were leaked",
+         leaked, k.leaked_frames)  # fmt: skip
+
+
+def check_entries(k) -> None:
+    """A charge record is on its container's list exactly as long as its page is mapped."""
+    held = [0] * k.containers
+    on_list = set()
+    for head in range(2 * k.containers):
+        e = k.entry_next[head]
+        while e != head:
+            need(e not in on_list, "entry %d: twice on the lists", e)
+            need(k.entry_owner[e] == head // 2, "entry %d: on the list of %d, owner %d", e,
+                 head // 2, k.entry_owner[e])  # fmt: skip
+            on_list.add(int(e))
+            held[head // 2] += 1
+            page = k.entry_page[e]
+            need(k.page_maps[page] > 0, "entry %d: charges page %d that nobody maps", e, page)
+            if k.per_pair:
+                count = sum(
+                    1 for p in ring(k, page)
+                    if k.word[k.pte_word[p]] & PRESENT
+                    and k.mm_container[mm_of(k, p)] == k.entry_owner[e]
+                )  # fmt: skip
+                need(count == k.entry_count[e], "entry %d: counts %d mappings, %d there", e,
+                     k.entry_count[e], count)  # fmt: skip
+            e = k.entry_next[e]
+    for c in range(k.containers):
+        need(held[c] == k.held[c], "container %d: %d records counted, %d there", c, k.held[c],
+             held[c])  # fmt: skip
+    if k.lists == NO_LIST:
+        return
+    for page in range(k.pages_top):
+        kind = k.page_flags[page] & KIND
+        if k.page_maps[page] and kind != SPECIAL:
+            need(k.page_entry[page] and int(k.page_entry[page]) - 1 in on_list,
+                 "page %d: mapped, but nobody is charged", page)  # fmt: skip
+        elif not k.page_maps[page]:
+            need(k.page_entry[page] == 0, "page %d: unmapped, but charged", page)
+
+
+def check_containers(k) -> None:
+    """css = mms bound + charges held; usage of whole-page schemes = records held."""
+    mms = [0] * k.containers
+    for mm in range(k.mms_top):
+        if k.mm_users[mm]:
+            mms[k.mm_container[mm]] += 1
+    tasks = [0] * k.containers
+    for t in range(k.tasks):
+        if k.task_state[t] in (ALIVE, ZOMBIE):
+            tasks[k.task_charged[t]] += 1
+        need(k.task_state[t] != REAPED or k.task_mm[t] < 0, "task %d: reaped with an mm", t)
+    exact = not (k.quirks & Q_DOUBLE_RELEASE and k.has_broken)
+    for c in range(k.containers):
+        need(k.mms[c] == mms[c], "container %d: %d mms counted, %d there", c, k.mms[c], mms[c])
+        need(k.procs[c] == tasks[c], "container %d: numproc %d, %d tasks", c, k.procs[c], tasks[c])
+        need(k.usage[c] >= 0, "container %d: usage %d", c, k.usage[c])
+        if exact and k.lists != NO_LIST:
+            need(k.css[c] == mms[c] + k.held[c], "container %d: css %d, %d mms + %d charges", c,
+                 k.css[c], mms[c], k.held[c])  # fmt: skip
+            if k.unit == 1:
+                need(k.usage[c] == k.held[c], "container %d: usage %d, %d charges held", c,
+                     k.usage[c], k.held[c])  # fmt: skip
+    if exact and k.unit > 1:
+        shared = sum(
+            1 for p in range(k.pages_top)
+            if k.page_maps[p] and k.page_flags[p] & KIND != SPECIAL
+        )  # fmt: skip
+        missing = shared * k.unit - sum(int(k.usage[c]) for c in range(k.containers))
+        most = sum(int(k.page_holders[p]) for p in range(k.pages_top))
+        need(0 <= missing <= most, "shares add up to %d units less than %d pages", missing, shared)
+
+
+

@@ -1,0 +1,125 @@
+"""Two ways to run the one source: compiled through numba, or interpreted as it stands.
+
+`simulate` builds the state and replays a trace; everything else about the two ways is in `State`
+(lists) and `compiled.CompiledState` (arrays).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+
+from .config import Knobs, Machine
+from .names import HANG
+from .replay import run, truth
+from .state import State
+from .tables import rehash
+
+BLOCK = 1 << 20  # events between two looks at the clock
+
+
+class AccessError(ValueError):
+    """An event touches a page its task has not mapped: the trace is wrong, not the machine."""
+
+
+def choose(engine: str) -> str:
+    """`auto` compiles where numba is installed. Raises ValueError for an unknown name."""
+    if engine not in ("auto", "compiled", "interpreted"):
+        raise ValueError(f"engine {engine!r} is not one of auto, compiled, interpreted")
+    if engine == "auto":
+        return "compiled" if importlib.util.find_spec("numba") else "interpreted"
+    return engine
+
+
+def prepare(trace, scheme, machine, knobs, engine, samples, sample_every, watch):
+    """The state before the first event, with the two functions that move it on."""
+    machine, knobs = machine or Machine(), knobs or Knobs()
+    if choose(engine) == "compiled":
+        from .compiled import CompiledState, functions
+
+        k = CompiledState(trace, machine, knobs, scheme, samples, sample_every, watch)
+        return k, *functions()[:2]
+    k = State(trace, machine, knobs, scheme, samples, sample_every, watch)
+    return k, run, rehash
+
+
+def advance(k: State, trace, do_run, do_rehash, start: int, stop: int) -> None:
+    """Replay events start..stop-1, growing tables on the way."""
+    while start < stop:
+        done = do_run(k, start, stop)
+        if k.fault_at:
+            raise AccessError(where(trace, k))
+        if done < stop:
+            k.grow(do_rehash)
+        start = done
+
+
+def simulate(
+    trace,
+    scheme,
+    machine: Machine | None = None,
+    knobs: Knobs | None = None,
+    *,
+    engine: str = "auto",
+    sample_every: int = 0,
+    watch: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> State:
+    """Replay a trace under a scheme and return the machine as it is afterwards.
+
+    sample_every  events between two samples (0: one at the end); watch  1: note every life-story
+    line, page + 3: of one page. progress(done, total) is called every million events.
+    Raises AccessError for a touch outside every mapping, PlacementError when zones do not fit.
+    """
+    n = len(trace)
+    samples = n // sample_every if sample_every else 1
+    k, do_run, do_rehash = prepare(
+        trace, scheme, machine, knobs, engine, samples, sample_every, watch
+    )
+    for start in range(0, n, BLOCK):
+        stop = min(n, start + BLOCK)
+        advance(k, trace, do_run, do_rehash, start, stop)
+        if progress:
+            progress(stop, n)
+    return k
+
+
+def stepped(
+    trace,
+    scheme,
+    machine: Machine | None = None,
+    knobs: Knobs | None = None,
+    *,
+    engine: str = "auto",
+    watch: int = 0,
+) -> Iterator[State]:
+    """The same machine after every event: yields one state, which changes under you."""
+    k, do_run, do_rehash = prepare(trace, scheme, machine, knobs, engine, 1, 0, watch)
+    for i in range(len(trace)):
+        advance(k, trace, do_run, do_rehash, i, i + 1)
+        yield k
+
+
+def where(trace, k: State) -> str:
+    """Say which event of which task touched which page that is not mapped."""
+    i, v = k.clock, k.fault_at - 1
+    o = max(o for o in range(k.objects) if k.obj_base[o] <= v)
+    task = trace.tasks[trace.task[i]].name
+    return (
+        f"event {i + 1}: task {task} touches page {v - k.obj_base[o]} of {trace.objects[o].name}, "
+        f"which it has not mapped; add a `map` of it before"
+    )
+
+
+def find_truth(k: State, unit: int) -> None:
+    """Fill k.true_rss, true_pss (in 1/unit pages) and true_uss: who really uses what, by now."""
+    if isinstance(k.usage, list):
+        truth(k, unit)
+    else:
+        from .compiled import functions
+
+        functions()[2](k, unit)
+
+
+def hung(k: State) -> bool:
+    return any(o == HANG for o in k.ev_outcome)

@@ -1,0 +1,326 @@
+"""What one access turns into: hit, zero page, first fault, copy on write, swap-in (4/7)."""
+
+from .charge import give_back, pay, take_frame
+from .counters import say
+from .lists import mark_accessed
+from .names import (
+    ANON,
+    CHANGED,
+    COW,
+    DIRTY,
+    ERROR,
+    FILE,
+    HAS_ANON,
+    HIT,
+    KERNEL,
+    KILLED,
+    KIND,
+    L_COPIED,
+    L_READ,
+    L_SWAPIN,
+    LOCKED,
+    MAJOR,
+    MINOR,
+    N_COPIES,
+    N_MAJOR,
+    N_MINOR,
+    N_READS,
+    N_SWAP_INS,
+    PRESENT,
+    PRIVATE,
+    Q_DOUBLE_RELEASE,
+    Q_LEAK,
+    RESIDENT,
+    SEGV,
+    SHARED,
+    SLOT,
+    SPECIAL,
+    STUCK,
+    SWAP,
+    SWAPIN,
+    USED,
+    WRITE,
+    YOUNG,
+    ZERO,
+    ZEROED,
+)
+from .pages import (
+    attach,
+    count_frame,
+    drop_slot,
+    free_page,
+    install,
+    leave_frame,
+    new_page,
+    release_hold,
+    remove,
+    settle_in,
+)
+from .tables import find, find_vma, make_pte, make_table, probe, pte_at
+
+
+def access(k, t, v, write):
+    """One touch of one page by a live task. Returns the outcome; SEGV when it is not mapped.
+
+    Each step of a fault leaves the page table nearer to what the access needs; the access is
+    started over until it goes through, as the hardware does.
+    """
+    mm = k.task_mm[t]
+    worst = HIT
+    while True:
+        at = find(k, mm, v)
+        w = k.word[at] if at >= 0 else 0
+        if w & PRESENT and (not write or w & WRITE):
+            k.word[at] = w | YOUNG | DIRTY if write else w | YOUNG
+            if worst != HIT:
+                count_fault(k, t, mm, worst)
+            return worst
+        i = find_vma(k, mm, v)
+        if i < 0:
+            return SEGV
+        if w & PRESENT:
+            outcome = copy_on_write(k, t, at, i, v)
+        elif w & SWAP:
+            outcome = swap_in(k, t, at, v, write)
+        else:
+            outcome = first_fault(k, t, at, i, v, write)
+        release_hold(k)
+        if outcome >= ERROR:
+            return outcome
+        worst = max(worst, outcome)
+
+
+def count_fault(k, t, mm, outcome):
+    c = k.mm_container[mm]
+    if outcome == MAJOR or outcome == SWAPIN:
+        k.stat[N_MAJOR] += 1
+        k.task_major[t] += 1
+        k.major_faults[c] += 1
+    else:
+        k.stat[N_MINOR] += 1
+        k.task_minor[t] += 1
+        k.minor_faults[c] += 1
+
+
+def place(k, t, mm, v):
+    """A place in mm's page table for a vpage; the first of a block costs a page-table frame.
+
+    Returns where its word is, or -1 when no frame is to be had.
+    """
+    block = v >> 9
+    if k.page_tables and k.mm_block[mm] != block:
+        key = ((mm + 1) << 32) | (k.vpages + block)
+        if probe(k, key) < 0:
+            z = take_frame(k, k.task_node[t], k.mm_container[mm], KERNEL)
+            if z < 0:
+                return -1
+            make_table(k, mm, key, z)
+        k.mm_block[mm] = block
+    return make_pte(k, mm, v)
+
+
+def make_new(k, t, i, v, leaks):
+    """A paid but unmapped anonymous page for the current fault, or -1. Its zone and price wait in
+    k.fresh_zone and k.paid."""
+    c = k.mm_container[k.task_mm[t]]
+    z = take_frame(k, k.task_node[t], c, ANON)
+    if z < 0:
+        return -1
+    page = new_page(k, v, k.obj_kind[k.vma_object[i]] == ANON)
+    k.page_flags[page] = ANON | USED
+    k.fresh_zone = z
+    k.paid = pay(k, c, page)
+    if k.paid < 0:
+        drop_new(k, page, leaks and k.quirks & Q_LEAK != 0)
+        return -1
+    return page
+
+
+def drop_new(k, page, leak):
+    """The page was never mapped; the patch forgets to free it on two paths (CH4)."""
+    if leak:
+        k.leaked_frames += 1
+    else:
+        count_frame(k, k.fresh_zone, ANON, -1)
+    free_page(k, page)
+
+
+def map_new(k, pte, i, page):
+    settle_in(k, page, k.fresh_zone, ANON, True)
+    k.vma_flags[i] |= HAS_ANON
+    install(k, pte, page, WRITE | DIRTY | YOUNG, k.paid)
+
+
+def first_fault(k, t, at, i, v, write):
+    """Nothing is mapped here yet."""
+    mm = k.task_mm[t]
+    if at < 0:
+        at = place(k, t, mm, v)
+        if at < 0:
+            return KILLED
+    pte = pte_at(k, at)
+    kind = k.obj_kind[k.vma_object[i]]
+    private = k.vma_flags[i] & PRIVATE != 0
+    if kind == ANON and not write:
+        k.word[at] |= PRESENT | ZERO
+        return ZEROED
+    outcome = MINOR
+    if kind != ANON:
+        outcome = get_page(k, t, v, kind, k.mm_container[mm], True)
+        if outcome >= ERROR:
+            return outcome
+        if kind != SPECIAL:
+            mark_accessed(k, v)
+            k.held_page = v
+    if kind == ANON or (write and private and kind != SPECIAL):
+        page = make_new(k, t, i, v, False)
+        if page < 0:
+            return KILLED
+        map_new(k, pte, i, page)
+        if kind != ANON:
+            note_copy(k, page, mm)
+            return max(outcome, COW)
+        return MINOR
+    paid = pay(k, k.mm_container[mm], v)
+    if paid < 0:
+        return KILLED
+    flags = YOUNG | DIRTY if write else YOUNG
+    if kind == SPECIAL:
+        flags |= WRITE
+    if not private:
+        flags |= WRITE | SHARED
+    install(k, pte, v, flags, paid)
+    return outcome
+
+
+def get_page(k, t, v, kind, c, from_disk):
+    """Bring an object's own page into memory. MINOR: it was there, or costs no disk read."""
+    flags = k.page_flags[v]
+    if flags & RESIDENT:
+        return MINOR
+    z = take_frame(k, k.task_node[t], c, kind)
+    if z < 0:
+        return KILLED
+    settle_in(k, v, z, kind, False)
+    if flags & SLOT:
+        drop_slot(k, v)
+        k.page_flags[v] |= CHANGED
+        k.stat[N_SWAP_INS] += 1
+        return SWAPIN
+    if kind == FILE and from_disk:
+        if k.has_broken and k.broken[v]:
+            k.broken[v] = 0
+            leave_frame(k, v)
+            return ERROR
+        k.stat[N_READS] += 1
+        if k.watch:
+            say(k, L_READ, v, c, 0)
+        return MAJOR
+    if kind != FILE:
+        k.page_flags[v] |= CHANGED
+    return MINOR
+
+
+def note_copy(k, page, mm):
+    k.stat[N_COPIES] += 1
+    if k.watch:
+        say(k, L_COPIED, page, k.mm_container[mm], 0)
+
+
+def copy_on_write(k, t, at, i, v):
+    """A write to a present, read-only, private page: reuse it when nobody else has it, or copy."""
+    w = k.word[at]
+    pte = pte_at(k, at)
+    old = -1 if w & ZERO else k.pte_page[pte]
+    if old >= 0 and k.page_flags[old] & KIND == ANON:
+        if k.page_maps[old] + k.page_swaps[old] == 1:
+            k.word[at] = w | WRITE | DIRTY | YOUNG
+            return MINOR
+    k.held_page = old
+    page = make_new(k, t, i, v, True)
+    if page < 0:
+        return KILLED
+    now = k.word[at]
+    if not now & PRESENT:
+        # own reclaim has taken the page we were about to copy
+        give_back(k, k.mm_container[k.task_mm[t]], k.paid, page)
+        drop_new(k, page, False)
+        return HIT
+    remove(k, pte)
+    map_new(k, pte, i, page)
+    note_copy(k, page, k.task_mm[t])
+    return COW
+
+
+def swap_in(k, t, at, v, write):
+    """Back from swap, or only from the swap cache. The slot is kept until swap runs half full."""
+    pte = pte_at(k, at)
+    page = k.pte_page[pte]
+    c = k.mm_container[k.task_mm[t]]
+    outcome = MINOR
+    if not k.page_flags[page] & RESIDENT:
+        z = take_frame(k, k.task_node[t], c, ANON)
+        if z < 0:
+            return KILLED
+        settle_in(k, page, z, ANON, True)
+        if k.has_broken and k.broken[v]:
+            k.broken[v] = 0
+            return failed_swap_in(k, c, page)
+        k.stat[N_SWAP_INS] += 1
+        if k.watch:
+            say(k, L_SWAPIN, page, c, 0)
+        outcome = SWAPIN
+    k.held_page = page
+    paid = pay(k, c, page)
+    if paid < 0:
+        if k.quirks & Q_LEAK:
+            k.leaked_frames += 1
+            k.page_flags[page] |= STUCK
+        return KILLED
+    mark_accessed(k, page)
+    flags = PRESENT | YOUNG
+    if write and k.page_maps[page] + k.page_swaps[page] == 1:
+        flags |= WRITE | DIRTY
+    k.page_swaps[page] -= 1
+    k.word[at] = (k.word[at] & ~0xFF) | flags
+    attach(k, pte, page, paid)
+    if 2 * k.swap_used > k.swap_size and k.page_maps[page] == 1 and k.page_swaps[page] == 0:
+        drop_slot(k, page)
+        k.page_flags[page] |= CHANGED
+    return outcome
+
+
+def failed_swap_in(k, c, page):
+    """The read failed after the payment; as posted, both error branches give it back (CH3)."""
+    paid = pay(k, c, page)
+    if paid < 0:
+        leave_frame(k, page)
+        return KILLED
+    give_back(k, c, paid, page)
+    if k.quirks & Q_DOUBLE_RELEASE and paid:
+        give_back(k, c, paid, page)
+        k.css[c] -= 1
+    leave_frame(k, page)
+    return ERROR
+
+
+def system_call(k, t, v, write, o):
+    """read() or write() of one page of a file: page cache without mapping."""
+    kind = k.obj_kind[o]
+    there = k.page_flags[v] & RESIDENT
+    outcome = get_page(k, t, v, kind, k.mm_container[k.task_mm[t]], not write)
+    if outcome >= ERROR:
+        return outcome
+    if kind != KERNEL and kind != SPECIAL:
+        mark_accessed(k, v)
+        if write:
+            k.page_flags[v] |= CHANGED
+    return HIT if there else outcome
+
+
+def lock(k, t, v, private_anon):
+    """mlock of one page: faulted in, then kept."""
+    outcome = access(k, t, v, private_anon)
+    if outcome < ERROR:
+        k.word[find(k, k.task_mm[t], v)] |= LOCKED
+    return outcome

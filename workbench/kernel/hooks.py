@@ -1,0 +1,208 @@
+"""The one call from the kernel into a scheme, and what a scheme's hooks may use.
+
+price(k, page, c, _)       units c must be able to pay before it may map the page
+mapped(k, page, c, paid)   the page has a new mapper in c (k.pte); settle what was paid
+unmapped(k, page, c, _)    a mapper in c has gone
+"""
+
+from .counters import charge, force, say, uncharge
+from .names import L_RETURNED, LRU, N_ENTRIES, N_HOLDERS, N_RMAP, PRESENT, STALE
+from .lists import entry_link, entry_unlink
+from .tables import TOMB, insert, mm_of, probe
+
+
+def call_hook(k, which, page, c, paid):
+    """Interpreted form; `compiled` replaces it by a call through the hook's address."""
+    return k.hooks[which](k, page, c, paid)
+
+
+def owner(k, page):
+    """The container that holds the page's only charge, or -1."""
+    e = k.page_entry[page] - 1
+    return k.entry_owner[e] if e >= 0 else -1
+
+
+def pay_or_return(k, c, paid, units, page):
+    """Settle a payment: what is missing is forced, what is too much goes back."""
+    if paid > units:
+        uncharge(k, c, paid - units, page)
+        if k.watch:
+            say(k, L_RETURNED, page, c, paid - units)
+    elif paid < units:
+        if paid:
+            charge(k, c, units - paid, page)
+        else:
+            force(k, c, units, page)
+
+
+def add_entry(k, page, c):
+    """A new charge record at the head of c's list (the active one, where there are two)."""
+    if k.entries_free:
+        e = k.entries_free - 1
+        k.entries_free = k.entry_next[e]
+    else:
+        e = k.entries_top
+        k.entries_top += 1
+    k.entry_page[e] = page
+    k.entry_owner[e] = c
+    k.entry_count[e] = 0
+    k.entry_shift[e] = 0
+    entry_link(k, e, 1 if k.lists == LRU else 0)
+    k.held[c] += 1
+    k.css[c] += 1
+    k.stat[N_ENTRIES] += 1
+    if k.per_pair and k.indexed[c]:
+        insert(k, entry_key(k, page, c), e)
+    return e
+
+
+def del_entry(k, e):
+    c = k.entry_owner[e]
+    entry_unlink(k, e)
+    k.held[c] -= 1
+    k.css[c] -= 1
+    if k.has_special and not k.per_pair:
+        k.page_flags[k.entry_page[e]] |= STALE
+    if k.per_pair and k.indexed[c]:
+        k.word[probe(k, entry_key(k, k.entry_page[e], c))] = TOMB
+    k.entry_owner[e] = -1
+    k.entry_next[e] = k.entries_free
+    k.entries_free = e + 1
+
+
+def give_entry(k, e, heir):
+    """The charge record changes hands."""
+    c = k.entry_owner[e]
+    entry_unlink(k, e)
+    k.held[c] -= 1
+    k.css[c] -= 1
+    k.entry_owner[e] = heir
+    entry_link(k, e, 1 if k.lists == LRU else 0)
+    k.held[heir] += 1
+    k.css[heir] += 1
+
+
+# one entry per (page, container): on a ring per page, oldest holder first
+
+
+def entry_key(k, page, c):
+    return ((k.mms_end + 1 + c) << 32) | page
+
+
+def find_entry(k, page, c):
+    """c's entry for the page, or -1. A container with one mm needs no look-up for a new pte."""
+    head = k.page_entry[page] - 1
+    if head < 0:
+        return -1
+    if k.entry_owner[head] == c:
+        return head
+    if not k.indexed[c]:
+        return -1
+    at = probe(k, entry_key(k, page, c))
+    return k.slot_pte[at - k.vpages] if at >= 0 else -1
+
+
+def index_entries(k, c):
+    """From its second mm on, a container's entries are found through the hash."""
+    if k.per_pair and not k.indexed[c]:
+        head = 2 * c
+        e = k.entry_next[head]
+        while e != head:
+            insert(k, entry_key(k, k.entry_page[e], c), e)
+            e = k.entry_next[e]
+        k.indexed[c] = 1
+
+
+def holds(k, page, c):
+    return find_entry(k, page, c) >= 0
+
+
+def join(k, page, c):
+    """Count the new mapper k.pte with c's entry. Returns the entry when c is a new holder, else -1.
+
+    The new entry is not on the ring yet: the scheme puts it where its rule says.
+    """
+    e = find_entry(k, page, c)
+    new = -1
+    if e < 0:
+        e = add_entry(k, page, c)
+        new = e
+    k.entry_count[e] += 1
+    k.pte_entry[k.pte] = e
+    return new
+
+
+def part(k):
+    """The mapper k.pte has gone. Returns its entry when it was the container's last, else -1."""
+    e = k.pte_entry[k.pte]
+    k.entry_count[e] -= 1
+    return e if k.entry_count[e] == 0 else -1
+
+
+def ring_append(k, page, e):
+    """At the tail: before the head."""
+    head = k.page_entry[page] - 1
+    if head < 0:
+        k.page_entry[page] = e + 1
+        k.entry_after[e] = e
+        k.entry_before[e] = e
+    else:
+        last = k.entry_before[head]
+        k.entry_after[e] = head
+        k.entry_before[e] = last
+        k.entry_after[last] = e
+        k.entry_before[head] = e
+    k.page_holders[page] += 1
+
+
+def ring_remove(k, page, e):
+    after = k.entry_after[e]
+    if after == e:
+        k.page_entry[page] = 0
+    else:
+        before = k.entry_before[e]
+        k.entry_after[before] = after
+        k.entry_before[after] = before
+        if k.page_entry[page] == e + 1:
+            k.page_entry[page] = after + 1
+    k.page_holders[page] -= 1
+
+
+def holders(k, page):
+    return k.page_holders[page]
+
+
+def ring_head(k, page):
+    return k.page_entry[page] - 1
+
+
+def reprice_holders(k, page, units):
+    """Every holder is charged `units` more (by force) or less. Cost: one step a holder."""
+    e = k.page_entry[page] - 1
+    for _ in range(k.page_holders[page]):
+        k.stat[N_HOLDERS] += 1
+        if units > 0:
+            force(k, k.entry_owner[e], units, page)
+        else:
+            uncharge(k, k.entry_owner[e], -units, page)
+        e = k.entry_after[e]
+
+
+def oldest_mapper(k, page):
+    """The container of the oldest present mapping of a mapped page. Cost: swap entries skipped."""
+    pte = k.page_rmap[page] - 1
+    while not k.word[k.pte_word[pte]] & PRESENT:
+        pte = k.pte_next[pte]
+    return k.mm_container[mm_of(k, pte)]
+
+
+def mappers_of(k, page, c):
+    """How many present mappings c has. Cost: one step a mapper."""
+    count = 0
+    pte = k.page_rmap[page] - 1
+    for _ in range(k.page_maps[page] + k.page_swaps[page]):
+        k.stat[N_RMAP] += 1
+        if k.word[k.pte_word[pte]] & PRESENT and k.mm_container[mm_of(k, pte)] == c:
+            count += 1
+        pte = k.pte_next[pte]
+    return count

@@ -1,0 +1,204 @@
+"""What the machine remembers: every column of the state, declared once.
+
+The state is columns of plain integers: lists when interpreted, numpy arrays when compiled (see
+`engine`). A *page* is content with identity; a *vpage* is a page of an object as tasks name it; a
+*pte* is one page-table entry of one mm; an *entry* records a charge: one page held by one container
+(the patch's `page_container`, OpenVZ's `page_beancounter`).
+
+Numbering. vpages are 0..V-1, objects one after another. Pages 0..V-1 are the objects' own pages,
+then come two list heads per zone, then copies (further anonymous pages) as they are made. ptes
+0..V-1 are the first mapping of each vpage, kept in place; further ones follow. Entries 0..2C-1 are
+the list heads of the containers.
+
+    word[i]  = (mm + 1) << 40 | vpage << 8 | flags      i < V: the first mapping of vpage i
+                                                        i >= V: slot of the hash of further ones
+"""
+
+# columns by table: name -> bits
+COLUMNS: dict[str, dict[str, int]] = {
+    "event": {
+        "ev_op": 8,
+        "ev_task": 32,
+        "ev_at": 32,  # first vpage, or the index of the target
+        "ev_count": 32,
+        "ev_arg": 32,  # object of an access; node; kind of control file
+        "ev_value": 64,  # limit to write; VMA flags
+        "ev_outcome": 8,
+    },
+    "word": {"word": 64},
+    "slot": {"slot_pte": 32},
+    "pte": {
+        "pte_page": 32,
+        "pte_next": 32,  # ring of the page's mappers, oldest first
+        "pte_prev": 32,
+        "pte_sibling": 32,  # next pte of the same mm (+1)
+        "pte_word": 32,  # where its word is
+        "pte_entry": 32,  # the charge entry it is counted in
+    },
+    "page": {
+        "page_flags": 32,
+        "page_maps": 32,  # mapcount
+        "page_swaps": 32,  # swap references
+        "page_rmap": 32,  # oldest pte (+1)
+        "page_next": 32,  # zone list, head to tail
+        "page_prev": 32,
+        "page_zone": 32,
+        "page_holders": 32,  # entries on its ring
+        "page_entry": 32,  # owner's entry, or head of the ring of entries (+1)
+    },
+    "entry": {
+        "entry_page": 32,
+        "entry_owner": 32,
+        "entry_count": 32,  # mappings counted here
+        "entry_shift": 32,
+        "entry_next": 32,  # container list, head to tail
+        "entry_prev": 32,
+        "entry_after": 32,  # ring of the page's entries
+        "entry_before": 32,
+    },
+    "vma": {
+        "vma_next": 32,
+        "vma_object": 32,
+        "vma_start": 32,
+        "vma_end": 32,
+        "vma_flags": 32,
+    },
+    "mm": {
+        "mm_users": 32,
+        "mm_container": 32,
+        "mm_vmas": 32,  # (+1)
+        "mm_ptes": 32,  # (+1)
+        "mm_size": 64,  # total_vm, pages
+        "mm_block": 32,  # block of the page table looked at last
+        "mm_rss": 32,  # present ptes
+        "mm_count": 32,  # places in its page table
+    },
+    "task": {
+        "task_mm": 32,
+        "task_container": 32,
+        "task_node": 32,
+        "task_state": 32,
+        "task_memdie": 32,
+        "task_parent": 32,
+        "task_leader": 32,
+        "task_charged": 32,  # container that pays for the task
+        "task_files": 32,
+        "task_vm": 64,
+        "task_cpu": 64,
+        "task_run": 64,
+        "task_nice": 32,
+        "task_adj": 32,
+        "task_caps": 32,
+        "task_child": 32,  # oldest child (+1)
+        "task_last": 32,  # youngest child (+1)
+        "task_younger": 32,  # next child of the same parent (+1)
+        "task_thread": 32,  # next thread of the same leader (+1)
+        "task_order": 32,  # the i-th leader created
+        "task_minor": 64,
+        "task_major": 64,
+    },
+    "container": {
+        "usage": 64,
+        "limit": 64,
+        "failcnt": 64,
+        "css": 64,
+        "peak": 64,
+        "held": 64,  # entries on its lists
+        "procs": 64,
+        "procs_limit": 64,
+        "procs_failcnt": 64,
+        "files": 64,
+        "files_limit": 64,
+        "files_failcnt": 64,
+        "alive": 32,
+        "own_zone": 32,
+        "mms": 32,  # mms bound to it
+        "indexed": 32,  # its entries are in the hash
+        "true_rss": 64,  # what `truth` found: pages mapped, shared out, unshared
+        "true_pss": 64,
+        "true_uss": 64,
+        "stamp": 64,
+        "mapped": 64,  # present ptes of its mms: the sum of process RSS
+        "minor_faults": 64,
+        "major_faults": 64,
+    },
+    "zone": {
+        "zone_frames": 64,
+        "zone_free": 64,
+        "zone_min": 64,
+        "zone_low": 64,
+        "zone_high": 64,
+        "zone_node": 32,
+        "zone_owner": 32,
+        "zone_active": 64,  # the kernel's own count, which may inflate (RE10)
+        "zone_inactive": 64,
+        "zone_scan_active": 64,
+        "zone_scan_inactive": 64,
+        "zone_anon": 64,
+        "zone_file": 64,
+        "zone_special": 64,
+        "zone_kernel": 64,
+        "zone_stale": 64,  # first cell of its free frames in `stale`
+    },
+    "object": {
+        "obj_kind": 32,
+        "obj_base": 32,
+        "obj_pages": 32,
+        "obj_vmas": 32,
+        "obj_filed": 32,  # container that pays for its anonymous file (+1)
+        "obj_path": 32,
+    },
+    "handle": {"fd_next": 32, "fd_file": 32},
+    "file": {"file_refs": 32, "file_container": 32, "file_object": 32},
+    "fileset": {"fileset_head": 32, "fileset_users": 32},
+    "filezone": {"filezone": 32},
+    "stack": {"task_stack": 32},  # zones of the kernel stacks
+    "stale": {"stale": 8},
+    "old": {"old_word": 64, "old_pte": 32},  # the hash that is being replaced
+    "waiting": {"pages_waiting": 32},  # pagevecs: count and pages, inactive then active
+    "batch": {"batch": 32},
+    "writing": {"writing": 32},
+    "broken": {"broken": 8},  # per vpage, when the trace has io_error
+    "stat": {"stat": 64},
+    "kill": {
+        "kill_event": 64,
+        "kill_container": 32,
+        "kill_current": 32,
+        "kill_victim": 32,
+        "kill_points": 64,
+        "kill_usage": 64,
+        "kill_freed": 64,
+    },
+    "candidate": {"cand_kill": 32, "cand_task": 32, "cand_points": 64},
+    "life": {
+        "life_event": 64,
+        "life_what": 32,
+        "life_page": 32,
+        "life_container": 32,
+        "life_task": 32,
+        "life_amount": 64,
+    },
+    "sample": {"sample": 64},
+}
+
+# scalars: names; all 64-bit integers
+SCALARS = (
+    # sizes
+    "vpages", "containers", "zones", "nodes", "tasks", "slot_mask", "block_base",
+    # what is used of the growing tables
+    "slots_used", "ptes_free", "ptes_top", "pages_free", "pages_top", "entries_free",
+    "entries_top", "vmas_free", "vmas_top", "mms_top", "tasks_top", "fds_free", "fds_top",
+    "files_free", "files_top", "filesets_top", "kills", "cands", "lives",
+    "ptes_end", "pages_end", "entries_end", "vmas_end", "fds_end", "files_end", "kills_end",
+    "cands_end", "lives_end",
+    # the machine
+    "clock", "hung", "need", "fault_at", "swap_size", "swap_used", "writing_count", "mapped_pages",
+    "total_frames", "leaked_frames", "warnings", "open_files", "file_frames", "tmp", "watch",
+    # the fault in progress
+    "task", "pte", "held_page", "paid", "worst", "best", "objects",
+    # configuration
+    "unit", "lists", "reclaim", "at_limit", "rewalk", "placement", "per_pair", 
+    "quirks", "cluster", "async_write", "pagevec", "debug_vm", "all_references", "swappiness",
+    "page_tables", "task_frames", "files_per_frame", "sample_at", "sample_top", "sample_width",
+    "prefetch", "mms_end", "sample_every", "has_special", "used_after_free", "scanned", "fresh_zone", "fresh_stale", "has_broken",
+)  # fmt: skip

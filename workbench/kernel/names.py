@@ -1,0 +1,96 @@
+"""Numbers with names: flags, states, outcomes, parts of a scheme, quirks of the 2007 patch."""
+
+# page-table entry, low byte of its word
+PRESENT, YOUNG, WRITE, DIRTY, LOCKED, SWAP, ZERO, SHARED = (1 << i for i in range(8))
+
+# page: kind in the low three bits (order of trace.KINDS), then flags
+FILE, ANON, SHM, RAMFS, SPECIAL, KERNEL = range(6)
+KIND = 7
+RESIDENT = 1 << 3
+ACTIVE = 1 << 4
+REFERENCED = 1 << 5
+CHANGED = 1 << 6  # PG_dirty
+WRITEBACK = 1 << 7
+ON_LRU = 1 << 8
+SLOT = 1 << 9  # has a swap slot
+STALE = 1 << 10  # its frame once carried a charge (CH5)
+USED = 1 << 11  # the record is taken
+STUCK = 1 << 12  # an extra reference for ever (CH4)
+IN_PAGEVEC = 1 << 13
+
+# vma
+PRIVATE, HAS_ANON = 1, 2
+
+# task
+UNBORN, ALIVE, ZOMBIE, REAPED = range(4)
+CAP_ROOT, CAP_RAWIO, CAP_INIT, CAP_STUCK = 1, 2, 4, 8
+
+# what an event turned into, mildest first
+OUTCOMES = (
+    "hit", "ok", "zero", "minor", "cow", "major", "swapin", "refused", "error", "killed",
+    "skipped", "hang",
+)  # fmt: skip
+HIT, OK, ZEROED, MINOR, COW, MAJOR, SWAPIN, REFUSED, ERROR, KILLED, SKIPPED, HANG = range(12)
+RETRY = 12  # inside a fault: start the access over
+SEGV = 13  # access outside every mapping: the trace is wrong
+
+# hooks of a scheme
+PRICE, MAPPED, UNMAPPED = range(3)
+
+# parts of a scheme
+LISTS = ("none", "fifo", "lru")  # what is scanned at the limit
+NO_LIST, FIFO, LRU = range(3)
+RECLAIMS = ("none", "free", "unmap_own")
+NO_RECLAIM, FREE, UNMAP_OWN = range(3)
+LIMITS = ("oom", "kill_current")
+TO_OOM, TO_KILL_CURRENT = range(2)
+MOVES = ("stay", "rewalk")
+PLACEMENTS = ("any", "own_zone")
+
+# quirks of the patch as posted: one bit each, in this order
+QUIRKS = {
+    "limit_zero": "RC1: limit 0 wraps and means no limit",
+    "trial_charge": "CH1: mapping an already charged page needs one free unit",
+    "double_release": "CH3: a failed swap read gives the charge back twice",
+    "leak_frames": "CH4: a refused copy or swap-in loses its frame",
+    "stale_pointer": "CH5: a freed page's charge pointer is used again by a driver mapping",
+    "scan_cutoff": "RE1: a quota below one cluster is not scanned at all",
+    "two_pages": "RE3: freeing exactly one page counts as failure",
+    "no_recheck": "RE4: the limit is not looked at again before the OOM killer",
+    "rotation": "RE6: what was looked at goes back to the head of the list",
+    "zone_counters": "RE10: pages taken from a container list inflate the zone's counters",
+    "outsiders": "OO1: when nobody in the container scores, anybody is killed",
+    "hang": "OO2: no killable task left means endless retry",
+    "coupling": "OO3: a dying task anywhere stops every container's OOM killer",
+    "children_first": "OO4: a child dies first, whatever its container",
+}
+(
+    Q_LIMIT_ZERO, Q_TRIAL, Q_DOUBLE_RELEASE, Q_LEAK, Q_STALE, Q_CUTOFF, Q_TWO_PAGES,
+    Q_NO_RECHECK, Q_ROTATION, Q_ZONE_COUNTERS, Q_OUTSIDERS, Q_HANG, Q_COUPLING, Q_CHILDREN,
+) = (1 << i for i in range(14))  # fmt: skip
+
+# work counted, not timed
+STATS = (
+    "entries_scanned", "rmap_steps", "counters_touched", "entries_made", "minor_faults",
+    "major_faults", "cow_copies", "swap_ins", "swap_outs", "disk_reads", "disk_writes",
+    "pages_freed", "pages_unmapped", "zone_scanned", "holders_walked", "limit_hits", "oom_kills",
+    "local_faults", "remote_faults",
+)  # fmt: skip
+(
+    N_SCANNED, N_RMAP, N_COUNTERS, N_ENTRIES, N_MINOR, N_MAJOR, N_COPIES, N_SWAP_INS,
+    N_SWAP_OUTS, N_READS, N_WRITES, N_FREED, N_UNMAPPED, N_ZONE_SCANNED, N_HOLDERS, N_LIMIT_HITS,
+    N_KILLS, N_LOCAL, N_REMOTE,
+) = range(19)  # fmt: skip
+
+# lines of a page's or container's life story
+LIVES = (
+    "mapped", "unmapped", "charged", "uncharged", "forced", "paid", "returned", "refused",
+    "freed", "read in", "swapped in", "swapped out", "copied", "moved", "killed",
+)  # fmt: skip
+(
+    L_MAPPED, L_UNMAPPED, L_CHARGED, L_UNCHARGED, L_FORCED, L_PAID, L_RETURNED, L_REFUSED,
+    L_FREED, L_READ, L_SWAPIN, L_SWAPOUT, L_COPIED, L_MOVED, L_KILLED,
+) = range(15)  # fmt: skip
+
+HUGE = 1 << 30  # pages: a limit no simulated machine can reach, so none at all
+GOLDEN = 0x1E3779B97F4A7C15

@@ -1,0 +1,256 @@
+"""Leaving and being killed: exit, the OOM killer of patch 5/7, and who it may hit by mistake."""
+
+from .counters import say
+from .names import (
+    CAP_INIT,
+    CAP_RAWIO,
+    CAP_ROOT,
+    CAP_STUCK,
+    KERNEL,
+    L_KILLED,
+    N_FREED,
+    N_KILLS,
+    Q_CHILDREN,
+    Q_COUPLING,
+    Q_HANG,
+    Q_OUTSIDERS,
+    REAPED,
+    SHM,
+    ZOMBIE,
+)
+from .pages import count_frame, free_page, remove
+from .tables import drop_pte, vpage_of
+
+NOTHING, OTHER, CURRENT = range(3)
+DISABLE = -17
+
+
+def drop_vma(k, i):
+    """A vma ends; with its last vma an unnamed shared object ends too."""
+    o = k.vma_object[i]
+    k.vma_next[i] = k.vmas_free
+    k.vmas_free = i + 1
+    k.obj_vmas[o] -= 1
+    if k.obj_vmas[o] == 0 and k.obj_filed[o]:
+        k.files[k.obj_filed[o] - 1] -= 1
+        k.obj_filed[o] = 0
+        if k.obj_kind[o] == SHM:
+            for v in range(k.obj_base[o], k.obj_base[o] + k.obj_pages[o]):
+                free_page(k, v)
+
+
+def release_mm(k, mm):
+    """One user less; the last one unmaps everything and gives up the mm's hold on its container."""
+    k.mm_users[mm] -= 1
+    if k.mm_users[mm]:
+        return
+    pte = k.mm_ptes[mm] - 1
+    while pte >= 0:
+        after = k.pte_sibling[pte] - 1
+        if vpage_of(k, pte) < k.vpages:
+            remove(k, pte)
+        else:
+            count_frame(k, k.pte_page[pte], KERNEL, -1)
+        drop_pte(k, pte)
+        pte = after
+    k.mm_ptes[mm] = 0
+    i = k.mm_vmas[mm] - 1
+    while i >= 0:
+        after = k.vma_next[i] - 1
+        drop_vma(k, i)
+        i = after
+    k.mm_vmas[mm] = 0
+    c = k.mm_container[mm]
+    k.css[c] -= 1
+    k.mms[c] -= 1
+
+
+def drop_file(k, f):
+    """One reference less; the last close uncharges whoever opened it."""
+    k.file_refs[f] -= 1
+    if k.file_refs[f]:
+        return
+    k.files[k.file_container[f]] -= 1
+    k.file_container[f] = k.files_free
+    k.files_free = f + 1
+    k.open_files -= 1
+    if k.file_frames > (k.open_files + k.files_per_frame - 1) // k.files_per_frame:
+        k.file_frames -= 1
+        count_frame(k, k.filezone[k.file_frames], KERNEL, -1)
+
+
+def close_all(k, files):
+    k.fileset_users[files] -= 1
+    if k.fileset_users[files]:
+        return
+    fd = k.fileset_head[files] - 1
+    while fd >= 0:
+        after = k.fd_next[fd] - 1
+        drop_file(k, k.fd_file[fd])
+        k.fd_next[fd] = k.fds_free
+        k.fds_free = fd + 1
+        fd = after
+    k.fileset_head[files] = 0
+
+
+def exit_task(k, t):
+    """The task is a zombie in the root container; its count stays charged until it is reaped."""
+    k.task_state[t] = ZOMBIE
+    close_all(k, k.task_files[t])
+    mm = k.task_mm[t]
+    k.task_mm[t] = -1
+    k.task_container[t] = 0
+    k.task_memdie[t] = 0
+    release_mm(k, mm)
+
+
+def reap_task(k, t):
+    k.task_state[t] = REAPED
+    k.procs[k.task_charged[t]] -= 1
+    for i in range(k.task_frames):
+        count_frame(k, k.task_stack[t * k.task_frames + i], KERNEL, -1)
+
+
+def square_root(n):
+    """Integer square root, rounded down."""
+    root = 0
+    bit = 1 << 30
+    while bit > n:
+        bit >>= 2
+    while bit:
+        if n >= root + bit:
+            n -= root + bit
+            root = (root >> 1) + bit
+        else:
+            root >>= 1
+        bit >>= 2
+    return root
+
+
+def total_vm(k, t):
+    return k.task_vm[t] if k.task_vm[t] >= 0 else k.mm_size[k.task_mm[t]]
+
+
+def badness(k, t, c):
+    """2.6.20's points of a task, 0 outside container c; c = -1 means the whole machine."""
+    mm = k.task_mm[t]
+    if mm < 0 or (c >= 0 and k.mm_container[mm] != c):
+        return 0
+    points = total_vm(k, t)
+    child = k.task_child[t] - 1
+    while child >= 0:
+        if k.task_mm[child] >= 0 and k.task_mm[child] != mm:
+            points += total_vm(k, child) // 2 + 1
+        child = k.task_younger[child] - 1
+    cpu = square_root(k.task_cpu[t] >> 13)
+    if cpu >= 1:
+        points = points // cpu
+    run = square_root(square_root(k.task_run[t] >> 10))
+    if run >= 1:
+        points = points // run
+    if k.task_nice[t] > 0:
+        points *= 2
+    if k.task_caps[t] & CAP_ROOT:
+        points = points // 4
+    if k.task_caps[t] & CAP_RAWIO:
+        points = points // 4
+    if k.task_adj[t] > 0:
+        points <<= k.task_adj[t]
+    elif k.task_adj[t] < 0:
+        points >>= -k.task_adj[t]
+    return points
+
+
+def consider(k, t, c):
+    """Note a task's points for the OOM table. Returns them."""
+    points = badness(k, t, c)
+    if k.cands < k.cands_end:
+        k.cand_kill[k.cands] = k.kills
+        k.cand_task[k.cands] = t
+        k.cand_points[k.cands] = points
+        k.cands += 1
+    return points
+
+
+def select_victim(k, c):
+    """Tasks in creation order, each followed by its threads. -1: nobody; -2: one is dying."""
+    chosen = -1
+    k.best = -1
+    for i in range(k.tasks_top):
+        t = k.task_order[i]
+        while t >= 0:
+            dying = look_at(k, t, c)
+            if dying:
+                return -2
+            if k.tmp > k.best or (k.tmp >= 0 and chosen < 0):
+                chosen = t
+                k.best = k.tmp
+            t = k.task_thread[t] - 1
+    return chosen
+
+
+def look_at(k, t, c):
+    """One task of the walk: its points into k.tmp (-1: out of question). True: it is dying."""
+    k.tmp = -1
+    mm = k.task_mm[t]
+    if mm < 0 or k.task_caps[t] & CAP_INIT:
+        return False
+    if k.task_memdie[t] and (k.quirks & Q_COUPLING or k.mm_container[mm] == c):
+        return True
+    if k.task_adj[t] == DISABLE:
+        return False
+    if c < 0 or k.quirks & Q_OUTSIDERS or k.mm_container[mm] == c:
+        k.tmp = consider(k, t, c)
+    return False
+
+
+def kill_task(k, t, c, points):
+    """Mark one task as dying and, unless it is current or stuck, let it exit at once."""
+    i = k.kills
+    before = k.usage[c] if c >= 0 else 0
+    free = k.stat[N_FREED]
+    k.task_memdie[t] = 1
+    k.stat[N_KILLS] += 1
+    if k.watch:
+        say(k, L_KILLED, -1, c, t)
+    if t != k.task and not k.task_caps[t] & CAP_STUCK:
+        exit_task(k, t)
+    if i < k.kills_end:
+        k.kill_event[i] = k.clock
+        k.kill_container[i] = c
+        k.kill_current[i] = k.task
+        k.kill_victim[i] = t
+        k.kill_points[i] = points
+        k.kill_usage[i] = before
+        k.kill_freed[i] = k.stat[N_FREED] - free
+    k.kills = i + 1
+    return CURRENT if t == k.task else OTHER
+
+
+def kill_one(k, t, c, points):
+    """2.6.20: a child with its own mm dies instead, whatever its container (OO4)."""
+    mm = k.task_mm[t]
+    child = k.task_child[t] - 1
+    while child >= 0:
+        other = k.task_mm[child]
+        if other >= 0 and other != mm and k.task_adj[child] != DISABLE:
+            if not k.task_caps[child] & CAP_INIT and not k.task_memdie[child]:
+                if k.quirks & Q_CHILDREN or k.mm_container[other] == k.mm_container[mm]:
+                    return kill_task(k, child, c, points)
+        child = k.task_younger[child] - 1
+    return kill_task(k, t, c, points)
+
+
+def out_of_memory(k, c):
+    """Somebody has to die for container c (or the machine, -1). NOTHING: no one can."""
+    victim = select_victim(k, c)
+    if victim == -2:
+        return NOTHING
+    if victim >= 0:
+        return kill_one(k, victim, c, k.best)
+    t = k.task
+    if k.task_mm[t] < 0:
+        return NOTHING
+    if k.quirks & Q_HANG and (k.task_adj[t] == DISABLE or k.task_caps[t] & CAP_INIT):
+        return NOTHING
+    return kill_one(k, t, c, 0)

@@ -1,0 +1,227 @@
+"""Frames and pages: where content lies, who maps it, when it goes. No choice is made here."""
+
+from .counters import say
+from .hooks import call_hook
+from .lists import lru_del, lru_new, lru_tail, mark_accessed
+from .names import (
+    ACTIVE,
+    ANON,
+    CHANGED,
+    DIRTY,
+    FILE,
+    KERNEL,
+    KIND,
+    L_FREED,
+    L_MAPPED,
+    L_UNMAPPED,
+    MAPPED,
+    N_FREED,
+    ON_LRU,
+    PRESENT,
+    Q_STALE,
+    RAMFS,
+    RESIDENT,
+    SHM,
+    SLOT,
+    SPECIAL,
+    STALE,
+    STUCK,
+    SWAP,
+    UNMAPPED,
+    USED,
+    WRITEBACK,
+    YOUNG,
+    ZERO,
+)
+from .tables import link, mm_of, unlink
+
+
+def count_frame(k, z, kind, step):
+    k.zone_free[z] -= step
+    if step == 1 and k.has_special:
+        # frames come and go last in, first out; a frame keeps the mark of its last charge
+        k.fresh_stale = k.stale[k.zone_stale[z] + k.zone_free[z]]
+    if kind == ANON:
+        k.zone_anon[z] += step
+    elif kind == SPECIAL:
+        k.zone_special[z] += step
+    elif kind == KERNEL:
+        k.zone_kernel[z] += step
+    else:
+        k.zone_file[z] += step
+    c = k.zone_owner[z]
+    if c >= 0:
+        k.usage[c] += step
+        if k.usage[c] > k.peak[c]:
+            k.peak[c] = k.usage[c]
+
+
+def settle_in(k, page, z, kind, active):
+    """A page moves into a frame of zone z (already counted) and onto the lists."""
+    flags = (k.page_flags[page] & SLOT) | kind | RESIDENT | USED
+    if active:
+        flags |= ACTIVE
+    if k.has_special and k.fresh_stale:
+        flags |= STALE
+    k.page_flags[page] = flags
+    k.page_zone[page] = z
+    if kind == FILE or kind == ANON or kind == SHM:
+        lru_new(k, page)
+
+
+def new_page(k, v, own):
+    """Number for an anonymous page: the vpage's own (of an anonymous object) if free, or a copy."""
+    if own and not k.page_flags[v] & USED:
+        return v
+    if k.pages_free:
+        page = k.pages_free - 1
+        k.pages_free = k.page_next[page]
+    else:
+        page = k.pages_top
+        k.pages_top += 1
+    return page
+
+
+def leave_frame(k, page):
+    """The page gives its frame back; its content is gone or in its swap slot."""
+    flags = k.page_flags[page]
+    lru_del(k, page)
+    z = k.page_zone[page]
+    if k.has_special:
+        stale = 1 if flags & STALE else 0
+        k.stale[k.zone_stale[z] + k.zone_free[z]] = stale
+    count_frame(k, z, flags & KIND, -1)
+    k.page_flags[page] = flags & (KIND | SLOT | USED)
+    if flags & WRITEBACK:
+        stop_writing(k, page)
+    k.stat[N_FREED] += 1
+    if k.watch:
+        say(k, L_FREED, page, -1, 0)
+
+
+def stop_writing(k, page):
+    for i in range(k.writing_count):
+        if k.writing[i] == page:
+            k.writing[i] = -1
+
+
+def drop_slot(k, page):
+    if k.page_flags[page] & SLOT:
+        k.page_flags[page] &= ~SLOT
+        k.swap_used -= 1
+
+
+def take_slot(k, page):
+    if k.swap_used >= k.swap_size:
+        return False
+    k.swap_used += 1
+    k.page_flags[page] |= SLOT
+    return True
+
+
+def free_page(k, page):
+    """The content is gone for good."""
+    drop_slot(k, page)
+    if k.page_flags[page] & RESIDENT:
+        leave_frame(k, page)
+    kind = k.page_flags[page] & KIND
+    k.page_flags[page] = kind
+    if kind == ANON and page >= k.vpages:
+        k.page_next[page] = k.pages_free
+        k.pages_free = page + 1
+
+
+def free_if_unused(k, page):
+    """An anonymous page goes with its last reference."""
+    flags = k.page_flags[page]
+    if flags & KIND != ANON or k.page_maps[page] or k.page_swaps[page]:
+        return
+    if page != k.held_page and not flags & STUCK and flags & USED:
+        free_page(k, page)
+
+
+def release_hold(k):
+    page = k.held_page
+    k.held_page = -1
+    if page >= 0:
+        free_if_unused(k, page)
+
+
+def finish_writing(k):
+    """Between two events the disk catches up: every page under writeback is clean now."""
+    for i in range(k.writing_count):
+        page = k.writing[i]
+        if page >= 0:
+            flags = k.page_flags[page] & ~WRITEBACK
+            k.page_flags[page] = flags
+            if flags & ON_LRU and not flags & ACTIVE:
+                lru_tail(k, page)
+    k.writing_count = 0
+
+
+def install(k, pte, page, flags, paid):
+    """A page-table entry starts pointing at a page; the scheme learns of it."""
+    at = k.pte_word[pte]
+    k.word[at] = (k.word[at] & ~0xFF) | flags | PRESENT
+    link(k, pte, page)
+    attach(k, pte, page, paid)
+
+
+def attach(k, pte, page, paid):
+    """Count a present mapper and settle its payment."""
+    mm = mm_of(k, pte)
+    c = k.mm_container[mm]
+    if k.page_maps[page] == 0:
+        k.mapped_pages += 1
+    k.page_maps[page] += 1
+    k.mm_rss[mm] += 1
+    k.mapped[c] += 1
+    if k.watch:
+        say(k, L_MAPPED, page, c, k.page_maps[page])
+    if k.page_flags[page] & KIND == SPECIAL:
+        return
+    k.pte = pte
+    call_hook(k, MAPPED, page, c, paid)
+
+
+def detach(k, pte, page, c):
+    """Uncount a present mapper of container c; the scheme learns of it."""
+    k.page_maps[page] -= 1
+    if k.page_maps[page] == 0:
+        k.mapped_pages -= 1
+    mm = mm_of(k, pte)
+    k.mm_rss[mm] -= 1
+    k.mapped[c] -= 1
+    if k.watch:
+        say(k, L_UNMAPPED, page, c, k.page_maps[page])
+    flags = k.page_flags[page]
+    if flags & KIND == SPECIAL:
+        if flags & STALE and k.page_maps[page] == 0 and k.quirks & Q_STALE:
+            k.used_after_free += 1
+        return
+    k.pte = pte
+    call_hook(k, UNMAPPED, page, c, 0)
+
+
+def remove(k, pte):
+    """Clear a page-table entry, whatever is in it (zap)."""
+    at = k.pte_word[pte]
+    w = k.word[at]
+    k.word[at] = w & ~0xFF
+    if w & PRESENT:
+        if w & ZERO:
+            return
+        page = k.pte_page[pte]
+        kind = k.page_flags[page] & KIND
+        if w & YOUNG and (kind == FILE or kind == SHM or kind == RAMFS):
+            mark_accessed(k, page)
+        if w & DIRTY:
+            k.page_flags[page] |= CHANGED
+        unlink(k, pte, page)
+        detach(k, pte, page, k.mm_container[mm_of(k, pte)])
+        free_if_unused(k, page)
+    elif w & SWAP:
+        page = k.pte_page[pte]
+        unlink(k, pte, page)
+        k.page_swaps[page] -= 1
+        free_if_unused(k, page)

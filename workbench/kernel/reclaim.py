@@ -1,0 +1,434 @@
+"""Giving pages back: the container's reclaim as posted, unmapping own mappings, and the zones'."""
+
+from .counters import say
+from .lists import entry_move, lru_add, lru_isolate
+from .names import (
+    ACTIVE,
+    ANON,
+    CHANGED,
+    DIRTY,
+    FIFO,
+    FREE,
+    KIND,
+    L_SWAPOUT,
+    LOCKED,
+    LRU,
+    N_FREED,
+    N_RMAP,
+    N_SCANNED,
+    N_SWAP_OUTS,
+    N_UNMAPPED,
+    N_WRITES,
+    N_ZONE_SCANNED,
+    ON_LRU,
+    PRESENT,
+    Q_CUTOFF,
+    Q_ROTATION,
+    Q_TWO_PAGES,
+    REFERENCED,
+    RESIDENT,
+    SHARED,
+    SHM,
+    SLOT,
+    STUCK,
+    SWAP,
+    UNMAP_OWN,
+    WRITEBACK,
+    YOUNG,
+)
+from .pages import detach, free_page, leave_frame, take_slot
+from .tables import unlink
+
+KEPT, FREED, ACTIVATED = range(3)
+
+
+def object_of(k, v):
+    """The object a vpage belongs to. Cost: log2(objects)."""
+    low = 0
+    high = k.objects
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if k.obj_base[middle] <= v:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def page_referenced(k, page, only):
+    """Clear and count PG_referenced and the young bits of all mappers, or of one container's."""
+    count = 0
+    if k.page_flags[page] & REFERENCED:
+        k.page_flags[page] &= ~REFERENCED
+        count = 1
+    pte = k.page_rmap[page] - 1
+    for _ in range(k.page_maps[page] + k.page_swaps[page]):
+        at = k.pte_word[pte]
+        w = k.word[at]
+        k.stat[N_RMAP] += 1
+        if w & PRESENT and (only < 0 or k.mm_container[(w >> 40) - 1] == only):
+            if w & LOCKED and w & SHARED:
+                return count + 1
+            if w & YOUNG:
+                k.word[at] = w & ~YOUNG
+                count += 1
+        pte = k.pte_next[pte]
+    return count
+
+
+def unmap_pte(k, pte, page):
+    """One mapper loses the page to reclaim: a swap entry stays if it is anonymous."""
+    at = k.pte_word[pte]
+    w = k.word[at]
+    c = k.mm_container[(w >> 40) - 1]
+    if w & DIRTY:
+        k.page_flags[page] |= CHANGED
+    k.stat[N_UNMAPPED] += 1
+    if k.page_flags[page] & KIND == ANON:
+        k.word[at] = (w & ~0xFF) | SWAP
+        k.page_swaps[page] += 1
+    else:
+        k.word[at] = w & ~0xFF
+        unlink(k, pte, page)
+    detach(k, pte, page, c)
+
+
+def try_to_unmap(k, page, only):
+    """From every mapper, oldest first, or from one container's. False at the first that resists."""
+    pte = k.page_rmap[page] - 1
+    for _ in range(k.page_maps[page] + k.page_swaps[page]):
+        after = k.pte_next[pte]
+        w = k.word[k.pte_word[pte]]
+        k.stat[N_RMAP] += 1
+        if w & PRESENT and (only < 0 or k.mm_container[(w >> 40) - 1] == only):
+            if w & LOCKED:
+                return False
+            if w & YOUNG and k.all_references:
+                k.word[k.pte_word[pte]] = w & ~YOUNG
+                return False
+            unmap_pte(k, pte, page)
+        pte = after
+    return True
+
+
+def activate(k, page):
+    k.page_flags[page] |= ACTIVE
+    return ACTIVATED
+
+
+def reclaim_page(k, page, only):
+    """One page of shrink_page_list: what Linux 2.6.20 does with an isolated inactive page."""
+    flags = k.page_flags[page]
+    if flags & WRITEBACK:
+        return KEPT
+    kind = flags & KIND
+    referenced = page_referenced(k, page, only)
+    if referenced:
+        if k.page_maps[page] or (kind == ANON and flags & SLOT):
+            return activate(k, page)
+        if kind != ANON and k.obj_vmas[object_of(k, page)]:
+            return activate(k, page)
+    if kind == ANON and not flags & SLOT:
+        if not take_slot(k, page):
+            return activate(k, page)
+        k.page_flags[page] |= CHANGED
+    if k.page_maps[page] and not try_to_unmap(k, page, -1):
+        return activate(k, page)
+    held = page == k.held_page or k.page_flags[page] & STUCK != 0
+    if k.page_flags[page] & CHANGED:
+        if referenced or held:
+            return KEPT
+        if kind == SHM and not k.page_flags[page] & SLOT and not take_slot(k, page):
+            return activate(k, page)
+        k.page_flags[page] &= ~CHANGED
+        k.stat[N_WRITES] += 1
+        if kind == ANON or kind == SHM:
+            k.stat[N_SWAP_OUTS] += 1
+            if k.watch:
+                say(k, L_SWAPOUT, page, -1, 0)
+        if k.async_write:
+            k.page_flags[page] |= WRITEBACK
+            k.writing[k.writing_count] = page
+            k.writing_count += 1
+            return KEPT
+    if held:
+        return KEPT
+    if kind == ANON and k.page_swaps[page] == 0:
+        free_page(k, page)
+    else:
+        leave_frame(k, page)
+    return FREED
+
+
+def isolate(k, c, want, which, n):
+    """Look at n entries from the tail of a container's list; take the pages that fit aside.
+
+    Everything looked at goes to the head as a block, in its order (RE6); repaired, only what is
+    taken moves, and only that counts. Returns pages taken.
+    """
+    head = 2 * c + which
+    rotate = k.quirks & Q_ROTATION
+    taken = 0
+    looked = 0
+    e = k.entry_prev[head]
+    for _ in range(k.held[c]):
+        if looked == n or e == head:
+            break
+        before = k.entry_prev[e]
+        page = k.entry_page[e]
+        flags = k.page_flags[page]
+        fits = k.lists == LRU or (flags & ACTIVE != 0) == (want != 0)
+        take = flags & ON_LRU != 0 and fits
+        if take:
+            lru_isolate(k, page, True)
+            k.batch[taken] = page
+            taken += 1
+            if not rotate:
+                entry_move(k, e, which)
+        if take or rotate:
+            looked += 1
+        k.stat[N_SCANNED] += 1
+        e = before
+    k.scanned = looked
+    if rotate and looked and e != head:
+        # cut the block from the tail and put it in front: only the list head moves
+        first = k.entry_next[head]
+        last = k.entry_prev[head]
+        start = k.entry_next[e]
+        k.entry_next[e] = head
+        k.entry_prev[head] = e
+        k.entry_next[head] = start
+        k.entry_prev[start] = head
+        k.entry_next[last] = first
+        k.entry_prev[first] = last
+    return taken
+
+
+def to_list(k, page, which):
+    """Two-list variant (Singh, 9 Mar 2007): the entry follows, if the page is still charged."""
+    if k.lists == LRU and k.page_entry[page] and k.page_maps[page]:
+        entry_move(k, k.page_entry[page] - 1, which)
+
+
+def shrink_active(k, c, n, only):
+    taken = isolate(k, c, 1, 1 if k.lists == LRU else 0, n)
+    for i in range(taken):
+        page = k.batch[i]
+        flags = k.page_flags[page]
+        keep = False
+        if k.page_maps[page]:
+            if k.swap_size == 0 and flags & KIND == ANON:
+                keep = True
+            elif page_referenced(k, page, only):
+                keep = True
+        if not keep:
+            k.page_flags[page] &= ~ACTIVE
+        lru_add(k, page)
+        to_list(k, page, 1 if keep else 0)
+
+
+def shrink_inactive(k, c, most, only):
+    """In whole clusters whatever the quota (RE5). Returns pages freed."""
+    freed = 0
+    scanned = 0
+    while scanned < most:
+        taken = isolate(k, c, 0, 0, k.cluster)
+        scanned += k.scanned
+        for i in range(taken):
+            page = k.batch[i]
+            verdict = reclaim_page(k, page, only)
+            if verdict == FREED:
+                freed += 1
+                k.batch[i] = -1
+        for i in range(taken):
+            page = k.batch[i]
+            if page >= 0:
+                lru_add(k, page)
+                to_list(k, page, 0)
+        if taken == 0:
+            break
+    return freed
+
+
+def quota(k, c, p):
+    """Pages to scan at priority p; below one cluster nothing is scanned (RE1)."""
+    n = (k.usage[c] // k.unit >> p) + 1
+    return 0 if n < k.cluster and k.quirks & Q_CUTOFF else n
+
+
+def shrink_container(k, c, p, only):
+    n = quota(k, c, p)
+    while n > 0:
+        shrink_active(k, c, min(n, k.cluster), only)
+        n -= k.cluster
+    freed = 0
+    n = quota(k, c, p)
+    while n > 0:
+        freed += shrink_inactive(k, c, min(n, k.cluster), only)
+        n -= k.cluster
+    return freed
+
+
+def unmap_own(k, c):
+    """Unmap c's own mappings of its oldest quiet pages; frames stay in the caches. How many."""
+    unmapped = 0
+    head = 2 * c
+    for _ in range(2 * k.held[c]):
+        e = k.entry_prev[head]
+        if unmapped >= k.cluster or e == head:
+            break
+        page = k.entry_page[e]
+        k.stat[N_SCANNED] += 1
+        if may_unmap_own(k, page, c):
+            unmap_for(k, page, c)
+            unmapped += 1
+        else:
+            entry_move(k, e, 0)
+    return unmapped
+
+
+def may_unmap_own(k, page, c):
+    flags = k.page_flags[page]
+    if k.all_references:
+        young = page_referenced(k, page, -1) != 0
+    else:
+        young = own_young(k, page, c)
+    if young or own_locked(k, page, c) or page == k.held_page:
+        return False
+    if flags & KIND == ANON and not flags & SLOT:
+        if not take_slot(k, page):
+            return False
+        k.page_flags[page] |= CHANGED
+    return True
+
+
+def own_young(k, page, c):
+    young = False
+    pte = k.page_rmap[page] - 1
+    for _ in range(k.page_maps[page] + k.page_swaps[page]):
+        at = k.pte_word[pte]
+        w = k.word[at]
+        k.stat[N_RMAP] += 1
+        if w & PRESENT and w & YOUNG and k.mm_container[(w >> 40) - 1] == c:
+            k.word[at] = w & ~YOUNG
+            young = True
+        pte = k.pte_next[pte]
+    return young
+
+
+def own_locked(k, page, c):
+    pte = k.page_rmap[page] - 1
+    for _ in range(k.page_maps[page] + k.page_swaps[page]):
+        w = k.word[k.pte_word[pte]]
+        if w & PRESENT and w & LOCKED and k.mm_container[(w >> 40) - 1] == c:
+            return True
+        pte = k.pte_next[pte]
+    return False
+
+
+def unmap_for(k, page, c):
+    pte = k.page_rmap[page] - 1
+    for _ in range(k.page_maps[page] + k.page_swaps[page]):
+        after = k.pte_next[pte]
+        w = k.word[k.pte_word[pte]]
+        k.stat[N_RMAP] += 1
+        if w & PRESENT and k.mm_container[(w >> 40) - 1] == c:
+            unmap_pte(k, pte, page)
+        pte = after
+
+
+def try_to_free(k, c):
+    """What a container does at its limit. True: worth trying the charge again."""
+    if k.reclaim == UNMAP_OWN:
+        return unmap_own(k, c) > 0
+    if k.reclaim != FREE:
+        return False
+    only = -1 if k.all_references else c
+    freed = 0
+    for p in range(12, -1, -1):
+        freed += shrink_container(k, c, p, only)
+        if freed > 1 or (freed == 1 and not k.quirks & Q_TWO_PAGES):
+            return True
+    return False
+
+
+# the machine's own reclaim, zone by zone
+
+
+def isolate_zone(k, z, which, n):
+    head = k.vpages + 2 * z + which
+    taken = 0
+    while taken < n:
+        page = k.page_prev[head]
+        if page == head:
+            break
+        lru_isolate(k, page, False)
+        k.batch[taken] = page
+        taken += 1
+    k.stat[N_ZONE_SCANNED] += taken
+    return taken
+
+
+def shrink_zone_active(k, z, n, reclaim_mapped):
+    taken = isolate_zone(k, z, 1, n)
+    for i in range(taken):
+        page = k.batch[i]
+        flags = k.page_flags[page]
+        keep = False
+        if k.page_maps[page]:
+            if not reclaim_mapped or (k.swap_size == 0 and flags & KIND == ANON):
+                keep = True
+            elif page_referenced(k, page, -1):
+                keep = True
+        if not keep:
+            k.page_flags[page] &= ~ACTIVE
+        lru_add(k, page)
+
+
+def shrink_zone_inactive(k, z, n):
+    freed = 0
+    taken = isolate_zone(k, z, 0, n)
+    for i in range(taken):
+        if reclaim_page(k, k.batch[i], -1) == FREED:
+            freed += 1
+            k.batch[i] = -1
+    for i in range(taken):
+        page = k.batch[i]
+        if page >= 0:
+            lru_add(k, page)
+    return freed
+
+
+def shrink_zone(k, z, p):
+    """One pass over a zone at priority p, with 2.6.20's amounts. Returns pages freed."""
+    mapped_ratio = 100 * k.mapped_pages // k.total_frames
+    reclaim_mapped = mapped_ratio // 2 + (100 >> p) + k.swappiness >= 100
+    active = k.zone_scan_active[z] + (k.zone_active[z] >> p) + 1
+    inactive = k.zone_scan_inactive[z] + (k.zone_inactive[z] >> p) + 1
+    k.zone_scan_active[z] = 0
+    k.zone_scan_inactive[z] = 0
+    if active < k.cluster:
+        k.zone_scan_active[z] = active
+        active = 0
+    if inactive < k.cluster:
+        k.zone_scan_inactive[z] = inactive
+        inactive = 0
+    freed = 0
+    while active > 0 or inactive > 0:
+        if active > 0:
+            shrink_zone_active(k, z, min(active, k.cluster), reclaim_mapped)
+            active -= k.cluster
+        if inactive > 0:
+            freed += shrink_zone_inactive(k, z, min(inactive, k.cluster))
+            inactive -= k.cluster
+    return freed
+
+
+def reclaim_zone(k, z):
+    """Until the zone's high mark is reached or the last priority is done. Returns pages freed."""
+    freed = 0
+    for p in range(12, -1, -1):
+        if k.zone_free[z] >= k.zone_high[z]:
+            break
+        freed += shrink_zone(k, z, p)
+    return freed

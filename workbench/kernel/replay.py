@@ -1,0 +1,341 @@
+"""The one replay loop: an event goes in, the machine changes, the books are kept."""
+
+from .faults import access, lock, system_call
+from .names import (
+    ALIVE,
+    ANON,
+    CHANGED,
+    DIRTY,
+    ERROR,
+    FILE,
+    HANG,
+    KILLED,
+    KIND,
+    N_FREED,
+    OK,
+    PRESENT,
+    PRIVATE,
+    REFUSED,
+    RESIDENT,
+    SEGV,
+    SKIPPED,
+    WRITE,
+    WRITEBACK,
+    YOUNG,
+    ZOMBIE,
+)
+from .oom import exit_task, reap_task
+from .pages import finish_writing, leave_frame
+from .tables import find, find_vma
+from .tasks import (
+    age,
+    close_file,
+    discard,
+    execute,
+    fork,
+    map_range,
+    migrate,
+    move,
+    open_file,
+    remove_container,
+    set_limit,
+    start_task,
+    thread,
+    unlock,
+    unmap,
+)
+
+# trace.Op, by number: the two packages share nothing else
+(
+    TOUCH_READ, TOUCH_WRITE, READ, WRITE_CALL, MAP, UNMAP, DISCARD, MLOCK, MUNLOCK, OPEN, CLOSE,
+    FORK, THREAD, EXEC, EXIT, REAP, MOVE, MKDIR, RMDIR, SET_LIMIT, RUN_ON, MIGRATE, AGE,
+    DROP_CACHES, MARK, IO_ERROR,
+) = range(26)  # fmt: skip
+
+
+def run(k, start, stop):
+    """Replay events start..stop-1, sampling on the way. Returns the next event to do.
+
+    Stops early where a table may be too small (k.need), or at an access outside every mapping
+    (k.fault_at, with k.clock the event).
+    """
+    i = start
+    while i < stop:
+        if i == 0 and k.tasks_top == 0:
+            boot(k)
+        block = min(stop, k.sample_at)
+        i = run_block(k, i, block)
+        if i < block:
+            return i
+        if i == k.sample_at:
+            take_sample(k, i)
+            k.sample_at += k.sample_every
+    return i
+
+
+def boot(k):
+    for t in range(k.tasks):
+        if k.task_state[t] == ALIVE:
+            start_task(k, t)
+
+
+def run_block(k, start, stop):
+    for i in range(start, stop):
+        op = k.ev_op[i]
+        t = k.ev_task[i]
+        v = k.ev_at[i]
+        if op <= TOUCH_WRITE and k.ev_count[i] == 1 and k.task_mm[t] >= 0:
+            # the common case: the first mapper touches again
+            w = k.word[v]
+            if w >> 8 == ((k.task_mm[t] + 1) << 32) | v and w & PRESENT:
+                if op == TOUCH_READ:
+                    k.word[v] = w | YOUNG
+                    continue
+                if w & WRITE:
+                    k.word[v] = w | YOUNG | DIRTY
+                    continue
+            at = find(k, k.task_mm[t], v)
+            if at >= 0 and k.word[at] & PRESENT:
+                w = k.word[at]
+                if op == TOUCH_READ:
+                    k.word[at] = w | YOUNG
+                    continue
+                if w & WRITE:
+                    k.word[at] = w | YOUNG | DIRTY
+                    continue
+        if slow(k, i, op, t, v):
+            return i
+    return stop
+
+
+def slow(k, i, op, t, v):
+    """Any event that is not a plain hit. Returns True when the replay cannot go on by itself."""
+    k.clock = i
+    if not room(k, i, op, t):
+        return True
+    if k.writing_count:
+        finish_writing(k)
+    k.task = t
+    if k.hung:
+        outcome = SKIPPED
+    elif t >= 0 and op != REAP and k.task_mm[t] < 0:
+        outcome = SKIPPED
+    elif op <= MUNLOCK:
+        outcome = memory_event(k, i, op, t, v, k.ev_count[i])
+    else:
+        outcome = other_event(k, i, op, t, v)
+    if outcome == SEGV:
+        return True
+    if k.hung and outcome != SKIPPED:
+        outcome = HANG
+    elif outcome == KILLED:
+        die(k, t)
+    k.ev_outcome[i] = outcome
+    return False
+
+
+def die(k, t):
+    """The current task was refused a page: it goes, and what it frees is noted with the kill."""
+    before = k.stat[N_FREED]
+    exit_task(k, t)
+    last = k.kills - 1
+    if 0 <= last < k.kills_end and k.kill_victim[last] == t and k.kill_event[last] == k.clock:
+        k.kill_freed[last] = k.stat[N_FREED] - before
+
+
+def room(k, i, op, t):
+    """Are the growing tables large enough for the worst this event can do?"""
+    need = 2
+    if op <= MUNLOCK:
+        need += 2 * k.ev_count[i]
+    elif op == FORK and k.task_mm[t] >= 0:
+        need += 2 * k.mm_count[k.task_mm[t]] + k.held[k.task_container[t]]
+    elif op == MOVE or op == EXEC:
+        c = v_or(k, i, op, t)
+        need += k.held[c]
+        if t >= 0 and k.task_mm[t] >= 0:
+            need += k.mm_count[k.task_mm[t]]
+    k.need = need
+    return (
+        k.ptes_top + need <= k.ptes_end
+        and k.pages_top + need <= k.pages_end
+        and k.entries_top + need <= k.entries_end
+        and (k.slots_used + need) * 4 <= 3 * (k.slot_mask + 1)
+        and k.vmas_top + vma_need(k, op, t) <= k.vmas_end
+        and k.fds_top + fd_need(k, op, t) <= k.fds_end
+        and k.files_top + 1 <= k.files_end
+    )
+
+
+def v_or(k, i, op, t):
+    return k.ev_at[i] if op == MOVE else k.task_container[t]
+
+
+def vma_need(k, op, t):
+    return 2 + (k.vmas_top if op == FORK else 0)
+
+
+def fd_need(k, op, t):
+    return 1 + (k.fds_top if op == FORK else 0)
+
+
+def memory_event(k, i, op, t, v, n):
+    o = k.ev_arg[i]
+    if op <= TOUCH_WRITE:
+        return touch(k, t, v, n, op == TOUCH_WRITE)
+    if op <= WRITE_CALL:
+        worst = 0
+        for p in range(v, v + n):
+            outcome = system_call(k, t, p, op == WRITE_CALL, o)
+            worst = max(worst, outcome)
+            if outcome >= ERROR or k.hung:
+                break
+        return worst
+    if op == MAP:
+        return map_range(k, t, o, v, v + n, k.ev_value[i])
+    if op == UNMAP:
+        return unmap(k, t, v, v + n)
+    if op == DISCARD:
+        return discard(k, t, v, v + n)
+    if op == MLOCK:
+        return lock_range(k, t, v, n)
+    return unlock(k, t, v, v + n)
+
+
+def touch(k, t, v, n, write):
+    worst = 0
+    for p in range(v, v + n):
+        outcome = access(k, t, p, write)
+        if outcome:
+            if outcome > worst:
+                worst = outcome
+            if outcome >= ERROR:
+                if outcome == SEGV:
+                    k.fault_at = p + 1
+                if outcome != ERROR:
+                    break
+    return worst
+
+
+def lock_range(k, t, v, n):
+    worst = OK
+    for p in range(v, v + n):
+        i = find_vma(k, k.task_mm[t], p)
+        if i < 0:
+            k.fault_at = p + 1
+            return SEGV
+        anon = k.obj_kind[k.vma_object[i]] == ANON
+        outcome = lock(k, t, p, anon)
+        worst = max(worst, outcome)
+        if outcome > ERROR:
+            break
+    return worst
+
+
+def other_event(k, i, op, t, v):
+    arg = k.ev_arg[i]
+    if op == OPEN:
+        return open_file(k, t, v)
+    if op == CLOSE:
+        return close_file(k, t, v)
+    if op == FORK:
+        return fork(k, t, v)
+    if op == THREAD:
+        return thread(k, t, v)
+    if op == EXEC:
+        return execute(k, t)
+    if op == EXIT:
+        exit_task(k, t)
+    elif op == REAP:
+        if k.task_state[t] != ZOMBIE:
+            return SKIPPED
+        reap_task(k, t)
+    elif op == MOVE:
+        return move(k, t, v)
+    elif op == MKDIR:
+        k.alive[v] = 1
+    elif op == RMDIR:
+        return remove_container(k, v)
+    elif op == SET_LIMIT:
+        return set_limit(k, v, arg, k.ev_value[i])
+    elif op == RUN_ON:
+        k.task_node[t] = arg
+    elif op == MIGRATE:
+        return migrate(k, t, arg)
+    elif op == AGE:
+        return age(k)
+    elif op == DROP_CACHES:
+        drop_caches(k)
+    elif op == IO_ERROR:
+        k.broken[v] = 1
+    return OK
+
+
+def drop_caches(k):
+    """Free every clean, unmapped page of a file."""
+    for v in range(k.vpages):
+        flags = k.page_flags[v]
+        if flags & KIND == FILE and flags & RESIDENT and not flags & (CHANGED | WRITEBACK):
+            if k.page_maps[v] == 0:
+                leave_frame(k, v)
+
+
+def take_sample(k, i):
+    """One row: per container its books, per zone its frames by kind."""
+    at = k.sample_top
+    k.sample[at] = i
+    at += 1
+    for c in range(k.containers):
+        k.sample[at] = k.usage[c]
+        k.sample[at + 1] = k.limit[c]
+        k.sample[at + 2] = k.failcnt[c]
+        k.sample[at + 3] = k.mapped[c]
+        k.sample[at + 4] = k.procs[c]
+        k.sample[at + 5] = k.files[c]
+        k.sample[at + 6] = k.minor_faults[c]
+        k.sample[at + 7] = k.major_faults[c]
+        k.sample[at + 8] = k.css[c]
+        at += 9
+    for z in range(k.zones):
+        k.sample[at] = k.zone_anon[z]
+        k.sample[at + 1] = k.zone_file[z]
+        k.sample[at + 2] = k.zone_special[z]
+        k.sample[at + 3] = k.zone_kernel[z]
+        at += 4
+    k.sample_top = at
+
+
+def truth(k, unit):
+    """Who really uses what, whatever the scheme. Fills pss (in 1/unit pages), rss and uss.
+
+    Cost: one step per present pte. A page mapped by n containers counts unit // n for each.
+    """
+    for c in range(k.containers):
+        k.true_rss[c] = 0
+        k.true_pss[c] = 0
+        k.true_uss[c] = 0
+        k.stamp[c] = -1
+    for page in range(k.pages_top):
+        if k.page_maps[page]:
+            n = sharers(k, page, -1, 0, 0)
+            sharers(k, page, n, unit // n, 1 if n == 1 else 0)
+
+
+def sharers(k, page, n, share, alone):
+    """Count the containers that map a page; on the second call (n >= 0) credit each once."""
+    found = 0
+    mark = 2 * page + (1 if n >= 0 else 0)
+    pte = k.page_rmap[page] - 1
+    for _ in range(k.page_maps[page] + k.page_swaps[page]):
+        w = k.word[k.pte_word[pte]]
+        if w & PRESENT:
+            c = k.mm_container[(w >> 40) - 1]
+            if k.stamp[c] != mark:
+                k.stamp[c] = mark
+                found += 1
+                if n >= 0:
+                    k.true_rss[c] += 1
+                    k.true_pss[c] += share
+                    k.true_uss[c] += alone
+        pte = k.pte_next[pte]
+    return found

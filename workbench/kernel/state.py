@@ -1,0 +1,341 @@
+"""The state of one machine under one scheme: built from a trace, grown between events."""
+
+from __future__ import annotations
+
+from .config import Knobs, Machine
+from .counters import write_limit
+from .layout import COLUMNS, SCALARS
+from .names import (
+    ALIVE,
+    CAP_INIT,
+    CAP_RAWIO,
+    CAP_ROOT,
+    CAP_STUCK,
+    KIND,
+    LISTS,
+    LIMITS,
+    PRIVATE,
+    RECLAIMS,
+    STATS,
+)
+
+KINDS = ("file", "anon", "shm", "ramfs", "special", "kernel")
+CONTROL_FILES = ("rss_limit", "numproc_limit", "numfiles_limit")
+SAMPLE_FIELDS = 9  # per container; 4 per zone follow
+NO_LIMIT = (1 << 62) - 1
+OP_MAP, OP_MKDIR, OP_SET_LIMIT, OP_RUN_ON, OP_MIGRATE = 4, 17, 19, 20, 21
+OP_FORK, OP_THREAD, OP_IO_ERROR, OP_OPEN, OP_EXEC = 11, 12, 25, 9, 13
+GROWING = {  # scalar that says where the table ends -> tables it covers
+    "ptes_end": "pte",
+    "pages_end": "page",
+    "entries_end": "entry",
+    "vmas_end": "vma",
+    "fds_end": "handle",
+    "files_end": "file",
+}
+
+
+class PlacementError(ValueError):
+    """The containers' zones do not fit into the machine."""
+
+
+class State:
+    """Columns and scalars of `layout`, as attributes; lists here, numpy arrays in `compiled`."""
+
+    def new_column(self, bits: int, size: int):
+        return [0] * size
+
+    def from_values(self, bits: int, values):
+        return list(values)
+
+    def resize(self, column, bits: int, size: int):
+        return column + [0] * (size - len(column))
+
+    def __init__(self, trace, machine: Machine, knobs: Knobs, scheme, samples: int = 0,
+                 sample_every: int = 0, watch: int = 0) -> None:  # fmt: skip
+        self.hooks = [scheme.price, scheme.mapped, scheme.unmapped]
+        self.tables: dict[str, int] = {}
+        for name in SCALARS:
+            setattr(self, name, 0)
+        self.set_sizes(trace, machine, knobs, scheme, samples, watch)
+        for table, columns in COLUMNS.items():
+            if table != "event":
+                for name, bits in columns.items():
+                    setattr(self, name, self.new_column(bits, self.tables[table]))
+        self.set_choices(knobs, scheme, watch)
+        self.set_objects(trace)
+        self.set_containers(trace, knobs)
+        self.set_tasks(trace)
+        self.set_zones(trace, machine, knobs, scheme)
+        self.set_lists()
+        self.load_events(trace, knobs)
+        self.sample_every = sample_every or len(trace) + 1
+        self.sample_at = min(self.sample_every, len(trace))
+
+    def set_sizes(self, trace, machine: Machine, knobs: Knobs, scheme, samples: int, watch: int):
+        self.vpages = sum(o.pages for o in trace.objects)
+        self.objects = len(trace.objects)
+        self.containers = len(trace.containers)
+        self.tasks = len(trace.tasks)
+        self.nodes = machine.nodes
+        own = scheme.parts.placement == "own_zone"
+        self.zones = machine.nodes + (self.containers - 1 if own else 0)
+        self.pages_top = self.vpages + 2 * self.zones
+        self.pages_end = self.pages_top + 256
+        self.ptes_top = self.vpages
+        self.ptes_end = self.vpages + 256
+        self.entries_top = 2 * self.containers
+        self.entries_end = self.entries_top + 256
+        self.vmas_end = self.fds_end = self.files_end = 64
+        self.slot_mask = 1023
+        execs = count_of(trace.op, OP_EXEC)
+        self.mms_end = self.tasks + execs + 1
+        self.has_special = any(o.kind == "special" for o in trace.objects)
+        self.has_broken = count_of(trace.op, OP_IO_ERROR) > 0
+        self.kills_end = 2 * self.tasks + 64
+        self.cands_end = min(64 * self.tasks + 1024, 100_000)
+        self.lives_end = 200_000 if watch else 0
+        self.sample_width = 1 + SAMPLE_FIELDS * self.containers + 4 * self.zones
+        self.total_frames = machine.nodes * machine.frames
+        self.tables = {
+            "word": self.vpages + self.slot_mask + 1,
+            "slot": self.slot_mask + 1,
+            "pte": self.ptes_end,
+            "page": self.pages_end,
+            "entry": self.entries_end,
+            "vma": self.vmas_end,
+            "mm": self.mms_end,
+            "task": self.tasks,
+            "container": self.containers,
+            "zone": self.zones,
+            "object": self.objects + 1,
+            "handle": self.fds_end,
+            "file": self.files_end,
+            "fileset": self.tasks + 1,
+            "filezone": count_of(trace.op, OP_OPEN) // knobs.files_per_frame + 2,
+            "stack": self.tasks * knobs.task_frames + 1,
+            "stale": self.total_frames + 1 if self.has_special else 1,
+            "old": 1,
+            "waiting": 2 * knobs.pagevec + 4,
+            "batch": max(knobs.cluster, 32),
+            "writing": self.pages_end,
+            "broken": self.vpages + 1 if self.has_broken else 1,
+            "stat": len(STATS),
+            "kill": self.kills_end,
+            "candidate": self.cands_end,
+            "life": self.lives_end + 1,
+            "sample": (samples + 3) * self.sample_width,
+        }
+
+    def set_choices(self, knobs: Knobs, scheme, watch: int) -> None:
+        parts = scheme.parts
+        self.unit = scheme.unit
+        self.lists = LISTS.index(parts.lists)
+        self.reclaim = RECLAIMS.index(parts.reclaim)
+        self.at_limit = LIMITS.index(parts.at_limit)
+        self.rewalk = int(parts.move == "rewalk")
+        self.per_pair = int(parts.per_pair)
+        references = parts.references if knobs.references == "scheme" else knobs.references
+        self.all_references = int(references == "all")
+        self.quirks = knobs.quirk_bits()
+        self.cluster = knobs.cluster
+        self.async_write = int(knobs.swap_write == "async")
+        self.pagevec = knobs.pagevec
+        self.debug_vm = int(knobs.debug_vm)
+        self.swappiness = knobs.swappiness
+        self.page_tables = int(knobs.page_tables)
+        self.task_frames = knobs.task_frames
+        self.files_per_frame = knobs.files_per_frame
+        self.held_page = -1
+        self.watch = watch
+
+    def set_objects(self, trace) -> None:
+        base = 0
+        for i, o in enumerate(trace.objects):
+            kind = KINDS.index(o.kind)
+            self.obj_kind[i] = kind
+            self.obj_base[i] = base
+            self.obj_pages[i] = o.pages
+            self.obj_path[i] = int(bool(o.path))
+            if kind:
+                self.fill(self.page_flags, base, base + o.pages, kind)
+            base += o.pages
+
+    def fill(self, column, start: int, stop: int, value: int) -> None:
+        column[start:stop] = [value] * (stop - start)
+
+    def set_containers(self, trace, knobs: Knobs) -> None:
+        made = {t for o, t in zip(trace.op, trace.target) if o == OP_MKDIR}
+        for c, box in enumerate(trace.containers):
+            self.alive[c] = int(c not in made)
+            self.own_zone[c] = -1
+            self.limit[c] = as_limit(box.limit, knobs)
+            self.procs_limit[c] = as_limit(box.numproc_limit, knobs)
+            self.files_limit[c] = as_limit(box.numfiles_limit, knobs)
+
+    def set_tasks(self, trace) -> None:
+        names = {box.name: c for c, box in enumerate(trace.containers)}
+        born = {t for o, t in zip(trace.op, trace.target) if o in (OP_FORK, OP_THREAD)}
+        for t, task in enumerate(trace.tasks):
+            self.task_mm[t] = -1
+            self.task_parent[t] = -1
+            self.task_leader[t] = -1
+            self.task_container[t] = names[task.container]
+            self.task_node[t] = task.node
+            self.task_vm[t] = -1 if task.vm is None else task.vm
+            self.task_cpu[t] = task.cpu
+            self.task_run[t] = task.run
+            self.task_nice[t] = task.nice
+            self.task_adj[t] = task.oom_adj
+            self.task_caps[t] = (
+                CAP_ROOT * task.root
+                + CAP_RAWIO * task.rawio
+                + CAP_INIT * task.init
+                + CAP_STUCK * task.stuck
+            )
+            self.task_state[t] = 0 if t in born else ALIVE
+
+    def set_zones(self, trace, machine: Machine, knobs: Knobs, scheme) -> None:
+        left = [machine.frames] * machine.nodes
+        for t in trace.tasks:
+            if not 0 <= t.node < machine.nodes:
+                raise PlacementError(
+                    f"task {t.name}: node {t.node} is not there; the machine has {machine.nodes}"
+                )
+        if scheme.parts.placement == "own_zone":
+            self.carve_zones(trace, machine, knobs, left)
+        for n in range(machine.nodes):
+            self.add_zone(n, n, left[n], -1)
+            self.zone_min[n] = max(1, left[n] >> 7)
+            self.zone_low[n] = self.zone_min[n] + self.zone_min[n] // 4 + 1
+            self.zone_high[n] = self.zone_min[n] + self.zone_min[n] // 2 + 2
+        cell = 0
+        for z in range(self.zones):
+            self.zone_stale[z] = cell
+            cell += self.zone_frames[z]
+
+    def carve_zones(self, trace, machine: Machine, knobs: Knobs, left: list[int]) -> None:
+        """A zone per container, from the node its first task runs on."""
+        home = {c: 0 for c in range(1, self.containers)}
+        for t in range(self.tasks - 1, -1, -1):
+            c = self.task_container[t]
+            if c and self.task_state[t] == ALIVE:
+                home[c] = self.task_node[t]
+        free = []
+        for c, node in home.items():
+            if trace.containers[c].limit is None:
+                free.append(c)
+                continue
+            size = trace.containers[c].limit
+            if size > left[node]:
+                raise PlacementError(
+                    f"container {trace.containers[c].name}: a zone of {size} frames does not fit "
+                    f"into the {left[node]} frames left on node {node}"
+                )
+            left[node] -= size
+            self.own_zone_of(c, node, size, knobs)
+        shares = {node: left[node] // 2 for node in range(machine.nodes)}
+        for c in free:
+            node = home[c]
+            size = shares[node] // sum(home[d] == node for d in free)
+            left[node] -= size
+            self.own_zone_of(c, node, size, knobs)
+
+    def own_zone_of(self, c: int, node: int, size: int, knobs: Knobs) -> None:
+        z = self.nodes + c - 1
+        self.own_zone[c] = z
+        self.add_zone(z, node, size, c)
+        self.zone_high[z] = knobs.cluster
+
+    def add_zone(self, z: int, node: int, frames: int, c: int) -> None:
+        self.zone_frames[z] = self.zone_free[z] = frames
+        self.zone_node[z] = node
+        self.zone_owner[z] = c
+
+    def set_lists(self) -> None:
+        for head in range(self.vpages, self.vpages + 2 * self.zones):
+            self.page_next[head] = self.page_prev[head] = head
+        for head in range(2 * self.containers):
+            self.entry_next[head] = self.entry_prev[head] = head
+            self.entry_owner[head] = head // 2
+
+    def load_events(self, trace, knobs: Knobs) -> None:
+        """Turn the trace's columns into the engine's: vpages for pages, numbers for words."""
+        bases = [self.obj_base[i] for i in range(self.objects)]
+        n = len(trace)
+        at, arg, value = [0] * n, [0] * n, [0] * n
+        target, page, values = list(trace.target), list(trace.page), trace.values
+        for i, (op, v) in enumerate(zip(trace.op, trace.value)):
+            at[i] = target[i]
+            if op < OP_OPEN or op == OP_IO_ERROR:
+                arg[i] = target[i]
+                at[i] = bases[target[i]] + page[i]
+            if v:
+                arg[i], value[i] = read_value(op, values[v], arg[i], knobs)
+        self.ev_op = self.from_values(8, trace.op)
+        self.ev_task = self.from_values(32, trace.task)
+        self.ev_at = self.from_values(32, at)
+        self.ev_count = self.from_values(32, trace.count)
+        self.ev_arg = self.from_values(32, arg)
+        self.ev_value = self.from_values(64, value)
+        self.ev_outcome = self.new_column(8, n)
+
+    def grow(self, rehash) -> None:
+        """Make every growing table large enough for the event that asked (between events)."""
+        need = 2 * self.need + 64
+        for scalar, table in GROWING.items():
+            end = getattr(self, scalar)
+            top = getattr(self, scalar.replace("_end", "_top"))
+            wanted = need
+            if table == "vma":
+                wanted += self.vmas_top
+            elif table in ("handle", "file"):
+                wanted += self.fds_top
+            if top + wanted > end:
+                end = max(2 * end, end + 2 * wanted)
+                setattr(self, scalar, end)
+                for name, bits in COLUMNS[table].items():
+                    setattr(self, name, self.resize(getattr(self, name), bits, end))
+                if table == "page":
+                    self.writing = self.resize(self.writing, 32, end)
+        slots = self.slot_mask + 1
+        if (self.slots_used + need) * 4 > 3 * slots:
+            self.old_word = self.word[self.vpages :]
+            self.old_pte = self.slot_pte
+            old = slots
+            while (self.slots_used + need) * 2 > slots:
+                slots *= 2
+            self.word = self.resize(self.word[: self.vpages], 64, self.vpages + slots)
+            self.slot_pte = self.new_column(32, slots)
+            self.slot_mask = slots - 1
+            self.slots_used = 0
+            rehash(self, old)
+
+
+def count_of(column, value: int) -> int:
+    count = getattr(column, "count", None)
+    if count is not None:
+        return count(value)
+    return int((column == value).sum())
+
+
+def as_limit(value: int | None, knobs: Knobs) -> int:
+    return min(knobs.no_limit if value is None else value, NO_LIMIT)
+
+
+def read_value(op: int, text: str, arg: int, knobs: Knobs) -> tuple[int, int]:
+    """The engine's (arg, value) for an event's `value` text."""
+    if op == OP_MAP:
+        return arg, PRIVATE if text == "private" else 0
+    if op in (OP_RUN_ON, OP_MIGRATE):
+        return int(text), 0
+    if op == OP_SET_LIMIT:
+        name, _, written = text.partition("=")
+        data = written.encode("latin-1").decode("unicode_escape").encode("latin-1")
+        limit = write_limit(data, knobs.word)
+        return CONTROL_FILES.index(name), -1 if limit is None else min(limit, NO_LIMIT)
+    return arg, 0
+
+
+def page_kind(k: State, page: int) -> str:
+    return KINDS[k.page_flags[page] & KIND]

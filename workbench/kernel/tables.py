@@ -1,0 +1,154 @@
+"""Page tables: finding, making and dropping entries; the ring of a page's mappers."""
+
+from .names import GOLDEN
+
+TOMB = 1
+
+
+def find(k, mm, v):
+    """Where the word of (mm, vpage) is, or -1. Cost: one probe, a few when the page is shared."""
+    key = ((mm + 1) << 32) | v
+    if k.word[v] >> 8 == key:
+        return v
+    return probe(k, key)
+
+
+def probe(k, key):
+    """Where a key of the hash has its word, or -1."""
+    slot = (key * GOLDEN >> 32) & k.slot_mask
+    while True:
+        w = k.word[k.vpages + slot]
+        if w >> 8 == key:
+            return k.vpages + slot
+        if w == 0:
+            return -1
+        slot = (slot + 1) & k.slot_mask
+
+
+def pte_at(k, at):
+    return at if at < k.vpages else k.slot_pte[at - k.vpages]
+
+
+def insert(k, key, value):
+    """Put a key that is not there into the hash. Returns the place of its word."""
+    slot = (key * GOLDEN >> 32) & k.slot_mask
+    while k.word[k.vpages + slot] > TOMB:
+        slot = (slot + 1) & k.slot_mask
+    if k.word[k.vpages + slot] == 0:
+        k.slots_used += 1
+    k.word[k.vpages + slot] = key << 8
+    k.slot_pte[slot] = value
+    return k.vpages + slot
+
+
+def rehash(k, old_slots):
+    """Move every key of the old hash into a new, larger one (called between events)."""
+    for slot in range(old_slots):
+        w = k.old_word[slot]
+        if w > TOMB:
+            value = k.old_pte[slot]
+            at = insert(k, w >> 8, value)
+            k.word[at] = w
+            if (w >> 40) <= k.mms_end:
+                k.pte_word[value] = at
+
+
+def make_pte(k, mm, v):
+    """A place for (mm, vpage) in the page table, empty. Returns where its word is."""
+    key = ((mm + 1) << 32) | v
+    if k.word[v] == 0:
+        pte = v
+        at = v
+        k.word[v] = key << 8
+    else:
+        pte = take_pte(k, mm)
+        at = insert(k, key, pte)
+    k.pte_word[pte] = at
+    chain(k, mm, pte)
+    return at
+
+
+def take_pte(k, mm):
+    if k.ptes_free:
+        pte = k.ptes_free - 1
+        k.ptes_free = k.pte_sibling[pte]
+    else:
+        pte = k.ptes_top
+        k.ptes_top += 1
+    return pte
+
+
+def make_table(k, mm, key, z):
+    """Note that mm has a page-table page for this block, in zone z."""
+    pte = take_pte(k, mm)
+    k.pte_word[pte] = insert(k, key, pte)
+    k.pte_page[pte] = z
+    chain(k, mm, pte)
+
+
+def chain(k, mm, pte):
+    k.pte_sibling[pte] = k.mm_ptes[mm]
+    k.mm_ptes[mm] = pte + 1
+    k.mm_count[mm] += 1
+
+
+def drop_pte(k, pte):
+    """Forget an empty place when its mm goes."""
+    if pte < k.vpages:
+        k.word[pte] = 0
+    else:
+        k.word[k.pte_word[pte]] = TOMB
+        k.pte_sibling[pte] = k.ptes_free
+        k.ptes_free = pte + 1
+
+
+def mm_of(k, pte):
+    return (k.word[k.pte_word[pte]] >> 40) - 1
+
+
+def vpage_of(k, pte):
+    return (k.word[k.pte_word[pte]] >> 8) & 0xFFFFFFFF
+
+
+def link(k, pte, page):
+    """The page's newest mapper."""
+    head = k.page_rmap[page] - 1
+    if head < 0:
+        k.page_rmap[page] = pte + 1
+        k.pte_next[pte] = pte
+        k.pte_prev[pte] = pte
+    else:
+        last = k.pte_prev[head]
+        k.pte_next[pte] = head
+        k.pte_prev[pte] = last
+        k.pte_next[last] = pte
+        k.pte_prev[head] = pte
+    k.pte_page[pte] = page
+
+
+def unlink(k, pte, page):
+    after = k.pte_next[pte]
+    if after == pte:
+        k.page_rmap[page] = 0
+        return
+    before = k.pte_prev[pte]
+    k.pte_next[before] = after
+    k.pte_prev[after] = before
+    if k.page_rmap[page] == pte + 1:
+        k.page_rmap[page] = after + 1
+
+
+def find_vma(k, mm, v):
+    """The vma that covers a vpage, or -1; the one found moves to the front."""
+    before = -1
+    i = k.mm_vmas[mm] - 1
+    while i >= 0:
+        if k.vma_start[i] <= v < k.vma_end[i]:
+            if before >= 0:
+                k.vma_next[before] = k.vma_next[i]
+                k.vma_next[i] = k.mm_vmas[mm]
+                k.mm_vmas[mm] = i + 1
+            return i
+        before = i
+        i = k.vma_next[i] - 1
+    return -1

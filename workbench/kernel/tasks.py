@@ -1,0 +1,544 @@
+"""Tasks, address spaces, open files and containers: fork, exec, move, map, mkdir (2/7, 6/7, 7/7)."""
+
+from .charge import pay, take_frame
+from .counters import fits
+from .hooks import index_entries
+from .names import (
+    ALIVE,
+    ANON,
+    HAS_ANON,
+    KERNEL,
+    KIND,
+    KILLED,
+    LOCKED,
+    OK,
+    PRESENT,
+    PRIVATE,
+    Q_LIMIT_ZERO,
+    REFERENCED,
+    REFUSED,
+    SHM,
+    SKIPPED,
+    SPECIAL,
+    SWAP,
+    TO_KILL_CURRENT,
+    WRITE,
+    YOUNG,
+    ZERO,
+    ZOMBIE,
+)
+from .lists import lru_add, lru_del
+from .names import ON_LRU
+from .oom import close_all, drop_file, drop_vma, exit_task, release_mm
+from .pages import attach, count_frame, detach, release_hold, remove
+from .tables import find, find_vma, link, pte_at, unlink, vpage_of
+from .faults import place
+
+
+def new_mm(k, c):
+    mm = k.mms_top
+    k.mms_top += 1
+    k.mm_users[mm] = 1
+    k.mm_container[mm] = c
+    k.mm_block[mm] = -1
+    k.css[c] += 1
+    k.mms[c] += 1
+    if k.mms[c] > 1:
+        index_entries(k, c)
+    return mm
+
+
+def below(limit, used, quirks):
+    """One more fits: the counters of tasks and files obey the same wrap at zero as rss (RC1)."""
+    return used < limit or (limit == 0 and quirks & Q_LIMIT_ZERO != 0)
+
+
+def pay_task(k, t, child):
+    """numproc: the forking task's container pays, until the child is reaped."""
+    c = k.task_container[t]
+    if not below(k.procs_limit[c], k.procs[c], k.quirks):
+        k.procs_failcnt[c] += 1
+        return False
+    k.procs[c] += 1
+    k.task_charged[child] = c
+    return True
+
+
+def take_stack(k, t, child):
+    """The kernel frames of a task; False when none is to be had."""
+    for i in range(k.task_frames):
+        z = take_frame(k, k.task_node[t], k.mm_container[k.task_mm[t]], KERNEL)
+        if z < 0:
+            for j in range(i):
+                count_frame(k, k.task_stack[child * k.task_frames + j], KERNEL, -1)
+            return False
+        k.task_stack[child * k.task_frames + i] = z
+    return True
+
+
+def enroll(k, t):
+    """A task that leads begins to exist."""
+    k.task_state[t] = ALIVE
+    k.task_leader[t] = t
+    k.task_order[k.tasks_top] = t
+    k.tasks_top += 1
+
+
+def new_fileset(k):
+    files = k.filesets_top
+    k.filesets_top += 1
+    k.fileset_users[files] = 1
+    return files
+
+
+def start_task(k, t):
+    """A task that is there from the beginning: counted, never refused."""
+    c = k.task_container[t]
+    enroll(k, t)
+    k.task_mm[t] = new_mm(k, c)
+    k.task_files[t] = new_fileset(k)
+    k.procs[c] += 1
+    k.task_charged[t] = c
+    k.task = t
+    take_stack(k, t, t)
+
+
+def begin_child(k, t, child):
+    """What fork and thread share. Returns OK, or why there is no child."""
+    if not pay_task(k, t, child):
+        return REFUSED
+    if k.task_mm[t] >= 0 and not take_stack(k, t, child):
+        k.procs[k.task_charged[child]] -= 1
+        return KILLED
+    k.task_container[child] = k.task_container[t]
+    k.task_node[child] = k.task_node[t]
+    k.task_parent[child] = t
+    return OK
+
+
+def fork_fits(k, t):
+    """VServer checks the length of every range it is about to copy, not the pages in it."""
+    mm = k.task_mm[t]
+    c = k.mm_container[mm]
+    i = k.mm_vmas[mm] - 1
+    while i >= 0:
+        if k.vma_flags[i] & HAS_ANON:
+            if not fits(k, c, (k.vma_end[i] - k.vma_start[i] + 1) * k.unit):
+                return False
+        i = k.vma_next[i] - 1
+    return True
+
+
+def fork(k, t, child):
+    """A new task with a copy of the address space: anonymous memory shared until written."""
+    if k.at_limit == TO_KILL_CURRENT and not fork_fits(k, t):
+        k.failcnt[k.mm_container[k.task_mm[t]]] += 1
+        return REFUSED
+    outcome = begin_child(k, t, child)
+    if outcome != OK:
+        return outcome
+    enroll(k, child)
+    if k.task_last[t]:
+        k.task_younger[k.task_last[t] - 1] = child + 1
+    else:
+        k.task_child[t] = child + 1
+    k.task_last[t] = child + 1
+    # the child's container, not the mm's: a thread may have been moved away from its mm (CA3)
+    mm = new_mm(k, k.task_container[child])
+    k.task_mm[child] = mm
+    copy_files(k, t, child)
+    parent = k.task_mm[t]
+    i = k.mm_vmas[parent] - 1
+    while i >= 0:
+        add_vma(k, mm, k.vma_object[i], k.vma_start[i], k.vma_end[i], k.vma_flags[i])
+        i = k.vma_next[i] - 1
+    return copy_ptes(k, t, parent, child, mm)
+
+
+def copy_ptes(k, t, parent, child, mm):
+    """Entries of every private range that has anonymous pages; other ranges refault."""
+    pte = k.mm_ptes[parent] - 1
+    while pte >= 0:
+        at = k.pte_word[pte]
+        w = k.word[at]
+        v = vpage_of(k, pte)
+        if w & (PRESENT | SWAP) and v < k.vpages:
+            i = find_vma(k, parent, v)
+            special = w & PRESENT and not w & ZERO
+            special = special and k.page_flags[k.pte_page[pte]] & KIND == SPECIAL
+            if i >= 0 and (k.vma_flags[i] & HAS_ANON or special):
+                to = place(k, t, mm, v)
+                if to < 0:
+                    return KILLED
+                if not special:
+                    w &= ~WRITE
+                    k.word[at] = w
+                copy_pte(k, pte, w, pte_at(k, to), to)
+        pte = k.pte_sibling[pte] - 1
+    return OK
+
+
+def copy_pte(k, pte, w, copy, to):
+    k.word[to] |= w & 0xFF & ~(YOUNG | LOCKED)
+    if w & ZERO:
+        return
+    page = k.pte_page[pte]
+    link(k, copy, page)
+    if w & SWAP:
+        k.page_swaps[page] += 1
+    else:
+        attach(k, copy, page, 0)
+
+
+def thread(k, t, child):
+    outcome = begin_child(k, t, child)
+    if outcome != OK:
+        return outcome
+    k.task_state[child] = ALIVE
+    leader = k.task_leader[t]
+    k.task_leader[child] = leader
+    last = leader
+    while k.task_thread[last]:
+        last = k.task_thread[last] - 1
+    k.task_thread[last] = child + 1
+    k.task_mm[child] = k.task_mm[t]
+    k.mm_users[k.task_mm[t]] += 1
+    k.task_files[child] = k.task_files[t]
+    k.fileset_users[k.task_files[t]] += 1
+    return OK
+
+
+def execute(k, t):
+    """A fresh mm bound to the task's container of now. Opening the program needs one file (NF2)."""
+    c = k.task_container[t]
+    if not below(k.files_limit[c], k.files[c], k.quirks):
+        k.files_failcnt[c] += 1
+        return REFUSED
+    release_mm(k, k.task_mm[t])
+    k.task_mm[t] = new_mm(k, c)
+    return OK
+
+
+def move(k, t, c):
+    """The attach hook of 2/7: the mm follows whoever leaves the container it is bound to."""
+    if not k.alive[c]:
+        return REFUSED
+    left = k.task_container[t]
+    k.task_container[t] = c
+    mm = k.task_mm[t]
+    if left == c or k.mm_container[mm] != left:
+        return OK
+    if k.rewalk:
+        change_container(k, mm, left, c, True)
+    k.mm_container[mm] = c
+    k.css[left] -= 1
+    k.css[c] += 1
+    k.mms[left] -= 1
+    k.mms[c] += 1
+    if k.mms[c] > 1:
+        index_entries(k, c)
+    if k.rewalk:
+        change_container(k, mm, left, c, False)
+    else:
+        k.mapped[left] -= k.mm_rss[mm]
+        k.mapped[c] += k.mm_rss[mm]
+    return OK
+
+
+def change_container(k, mm, left, c, leaving):
+    """Every present page of mm leaves the old container, or (second pass) joins the new one."""
+    pte = k.mm_ptes[mm] - 1
+    while pte >= 0:
+        w = k.word[k.pte_word[pte]]
+        if w & PRESENT and not w & ZERO and vpage_of(k, pte) < k.vpages:
+            page = k.pte_page[pte]
+            if leaving:
+                unlink(k, pte, page)
+                detach(k, pte, page, left)
+            else:
+                link(k, pte, page)
+                attach(k, pte, page, 0)
+        pte = k.pte_sibling[pte] - 1
+
+
+def migrate(k, t, node):
+    """Move the present pages of t's mm to a node: unmapped everywhere, then mapped again (CH8)."""
+    k.task_node[t] = node
+    mm = k.task_mm[t]
+    pte = k.mm_ptes[mm] - 1
+    while pte >= 0:
+        w = k.word[k.pte_word[pte]]
+        if w & PRESENT and not w & ZERO and vpage_of(k, pte) < k.vpages:
+            page = k.pte_page[pte]
+            z = k.page_zone[page]
+            if k.page_flags[page] & KIND != SPECIAL and k.zone_node[z] != node:
+                migrate_page(k, page, node)
+        pte = k.pte_sibling[pte] - 1
+    return OK
+
+
+def migrate_page(k, page, node):
+    kind = k.page_flags[page] & KIND
+    z = node
+    if k.zone_free[z] <= k.zone_min[z]:
+        return
+    n = k.page_maps[page] + k.page_swaps[page]
+    pte = k.page_rmap[page] - 1
+    for _ in range(n):
+        at = k.pte_word[pte]
+        w = k.word[at]
+        if w & PRESENT:
+            # a migration entry: counted like a swap entry until the page is mapped again
+            k.word[at] = (w & ~PRESENT) | ZERO
+            k.page_swaps[page] += 1
+            detach(k, pte, page, k.mm_container[(w >> 40) - 1])
+        pte = k.pte_next[pte]
+    on_lru = k.page_flags[page] & ON_LRU
+    if on_lru:
+        lru_del(k, page)
+    count_frame(k, k.page_zone[page], kind, -1)
+    count_frame(k, z, kind, 1)
+    k.page_zone[page] = z
+    if on_lru:
+        lru_add(k, page)
+    k.held_page = page
+    pte = k.page_rmap[page] - 1
+    for _ in range(n):
+        after = k.pte_next[pte]
+        if k.word[k.pte_word[pte]] & ZERO:
+            restore(k, pte, page)
+        pte = after
+    release_hold(k)
+
+
+def restore(k, pte, page):
+    """A migration entry becomes a mapping again, if its container can pay."""
+    at = k.pte_word[pte]
+    w = k.word[at]
+    paid = pay(k, k.mm_container[(w >> 40) - 1], page)
+    k.page_swaps[page] -= 1
+    if paid < 0:
+        unlink(k, pte, page)
+        k.word[at] = w & ~0xFF
+    else:
+        k.word[at] = (w & ~ZERO) | PRESENT
+        attach(k, pte, page, paid)
+
+
+# address ranges
+
+
+def add_vma(k, mm, o, start, end, flags):
+    if k.vmas_free:
+        i = k.vmas_free - 1
+        k.vmas_free = k.vma_next[i]
+    else:
+        i = k.vmas_top
+        k.vmas_top += 1
+    k.vma_object[i] = o
+    k.vma_start[i] = start
+    k.vma_end[i] = end
+    k.vma_flags[i] = flags
+    k.vma_next[i] = k.mm_vmas[mm]
+    k.mm_vmas[mm] = i + 1
+    k.mm_size[mm] += end - start
+    k.obj_vmas[o] += 1
+    return i
+
+
+def cut_vmas(k, mm, start, end):
+    """No vma of mm covers [start, end) afterwards; the rest of a cut one stays."""
+    before = -1
+    i = k.mm_vmas[mm] - 1
+    while i >= 0:
+        after = k.vma_next[i] - 1
+        low = max(start, k.vma_start[i])
+        high = min(end, k.vma_end[i])
+        if low < high:
+            k.mm_size[mm] -= high - low
+            if k.vma_end[i] > high and k.vma_start[i] < low:
+                k.mm_size[mm] -= k.vma_end[i] - high
+                j = add_vma(k, mm, k.vma_object[i], high, k.vma_end[i], k.vma_flags[i])
+                if before < 0:
+                    before = j
+                k.vma_end[i] = low
+            elif k.vma_end[i] > high:
+                k.vma_start[i] = high
+            elif k.vma_start[i] < low:
+                k.vma_end[i] = low
+            else:
+                if before < 0:
+                    k.mm_vmas[mm] = after + 1
+                else:
+                    k.vma_next[before] = after + 1
+                drop_vma(k, i)
+                i = after
+                continue
+        before = i
+        i = after
+
+
+def map_range(k, t, o, start, end, flags):
+    mm = k.task_mm[t]
+    if k.obj_kind[o] == SHM and k.obj_path[o] == 0 and k.obj_vmas[o] == 0:
+        c = k.task_container[t]
+        if not below(k.files_limit[c], k.files[c], k.quirks):
+            k.files_failcnt[c] += 1
+            return REFUSED
+        k.files[c] += 1
+        k.obj_filed[o] = c + 1
+    add_vma(k, mm, o, start, end, flags)
+    i = k.mm_vmas[mm] - 1
+    k.mm_vmas[mm] = k.vma_next[i]
+    cut_vmas(k, mm, start, end)
+    k.vma_next[i] = k.mm_vmas[mm]
+    k.mm_vmas[mm] = i + 1
+    return OK
+
+
+def discard(k, t, start, end):
+    mm = k.task_mm[t]
+    for v in range(start, end):
+        at = find(k, mm, v)
+        if at >= 0:
+            remove(k, pte_at(k, at))
+    return OK
+
+
+def unmap(k, t, start, end):
+    discard(k, t, start, end)
+    cut_vmas(k, k.task_mm[t], start, end)
+    return OK
+
+
+def unlock(k, t, start, end):
+    for v in range(start, end):
+        at = find(k, k.task_mm[t], v)
+        if at >= 0:
+            k.word[at] &= ~LOCKED
+    return OK
+
+
+# open files
+
+
+def open_file(k, t, o):
+    """numfiles: the opener's container pays until the last close, by whomever."""
+    c = k.task_container[t]
+    if not below(k.files_limit[c], k.files[c], k.quirks):
+        k.files_failcnt[c] += 1
+        return REFUSED
+    if k.open_files % k.files_per_frame == 0 and not take_file_frame(k, t):
+        return KILLED
+    k.open_files += 1
+    k.files[c] += 1
+    if k.files_free:
+        f = k.files_free - 1
+        k.files_free = k.file_container[f]
+    else:
+        f = k.files_top
+        k.files_top += 1
+    k.file_refs[f] = 0
+    k.file_container[f] = c
+    k.file_object[f] = o
+    add_handle(k, k.task_files[t], f)
+    return OK
+
+
+def take_file_frame(k, t):
+    if k.file_frames * k.files_per_frame > k.open_files:
+        return True
+    z = take_frame(k, k.task_node[t], k.mm_container[k.task_mm[t]], KERNEL)
+    if z < 0:
+        return False
+    k.filezone[k.file_frames] = z
+    k.file_frames += 1
+    return True
+
+
+def add_handle(k, files, f):
+    if k.fds_free:
+        fd = k.fds_free - 1
+        k.fds_free = k.fd_next[fd]
+    else:
+        fd = k.fds_top
+        k.fds_top += 1
+    k.fd_file[fd] = f
+    k.fd_next[fd] = k.fileset_head[files]
+    k.fileset_head[files] = fd + 1
+    k.file_refs[f] += 1
+
+
+def close_file(k, t, o):
+    files = k.task_files[t]
+    before = -1
+    fd = k.fileset_head[files] - 1
+    while fd >= 0:
+        f = k.fd_file[fd]
+        if k.file_object[f] == o:
+            if before < 0:
+                k.fileset_head[files] = k.fd_next[fd]
+            else:
+                k.fd_next[before] = k.fd_next[fd]
+            k.fd_next[fd] = k.fds_free
+            k.fds_free = fd + 1
+            drop_file(k, f)
+            return OK
+        before = fd
+        fd = k.fd_next[fd] - 1
+    return SKIPPED
+
+
+def copy_files(k, t, child):
+    """The child shares every open file; newest stays newest."""
+    files = new_fileset(k)
+    k.task_files[child] = files
+    fd = k.fileset_head[k.task_files[t]] - 1
+    last = -1
+    while fd >= 0:
+        head = k.fileset_head[files]
+        add_handle(k, files, k.fd_file[fd])
+        new = k.fileset_head[files] - 1
+        if last >= 0:
+            k.fileset_head[files] = head
+            k.fd_next[last] = new + 1
+            k.fd_next[new] = 0
+        last = new
+        fd = k.fd_next[fd] - 1
+
+
+# containers
+
+
+def remove_container(k, c):
+    """EBUSY while tasks or charges remain (CA1)."""
+    busy = k.css[c] != 0 or k.procs[c] != 0 or k.files[c] != 0 or not k.alive[c] or c == 0
+    for t in range(k.tasks):
+        if k.task_state[t] == ALIVE and k.task_container[t] == c:
+            busy = True
+    if busy:
+        return REFUSED
+    k.alive[c] = 0
+    return OK
+
+
+def set_limit(k, c, which, value):
+    """value < 0: the bytes were no number (EINVAL). No comparison with usage, no reclaim."""
+    if value < 0 or not k.alive[c] or (which == 0 and k.own_zone[c] >= 0):
+        return REFUSED
+    if which == 0:
+        k.limit[c] = value
+    elif which == 1:
+        k.procs_limit[c] = value
+    else:
+        k.files_limit[c] = value
+    return OK
+
+
+def age(k):
+    """A quiet period: nothing has been used lately."""
+    for at in range(k.vpages + k.slot_mask + 1):
+        k.word[at] &= ~YOUNG
+    for page in range(k.pages_top):
+        k.page_flags[page] &= ~REFERENCED
+    return OK

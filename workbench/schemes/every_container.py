@@ -1,0 +1,58 @@
+"""Every container that maps a page pays for all of it, once ("true RSS")."""
+
+from workbench.kernel.counters import uncharge
+from workbench.kernel.hooks import (
+    del_entry,
+    holds,
+    join,
+    part,
+    pay_or_return,
+    ring_append,
+    ring_remove,
+)
+
+from .parts import Parts
+
+TITLE = "every container pays in full"
+SOURCE = "Eric Biederman, 11 to 20 Mar 2007"
+ASSUMED = (
+    "At the limit the container's own list is scanned, oldest first, skipping what it used itself; "
+    "only its own mappings go, frames stay in the caches. A move walks every page. OOM picks by "
+    "the usual badness among the container's tasks."
+)
+UNIT = 1
+PARTS = Parts(
+    lists="fifo", reclaim="unmap_own", references="own", move="rewalk", per_pair=True
+)
+OPTIONS = {}
+PROMISES = {
+    "sum_is_mapped": False,  # a page shared by n containers counts n times
+    "neighbour_proof": True,
+    "own_action_only": True,
+    "never_above_limit": True,
+    "shares_frames": True,
+    "empty_owes_nothing": True,
+}
+
+
+def price(k, page, c, _):
+    return 0 if holds(k, page, c) else 1
+
+
+def mapped(k, page, c, paid):
+    e = join(k, page, c)
+    if e >= 0:
+        ring_append(k, page, e)
+        pay_or_return(k, c, paid, 1, page)
+    else:
+        pay_or_return(k, c, paid, 0, page)
+    return 0
+
+
+def unmapped(k, page, c, _):
+    e = part(k)
+    if e >= 0:
+        uncharge(k, c, 1, page)
+        ring_remove(k, page, e)
+        del_entry(k, e)
+    return 0

@@ -1,0 +1,70 @@
+"""Hand-over: the first mapper pays; when its own last mapping goes, a remaining mapper inherits."""
+
+from workbench.kernel.counters import force, uncharge
+from workbench.kernel.hooks import (
+    add_entry,
+    del_entry,
+    give_entry,
+    mappers_of,
+    oldest_mapper,
+    owner,
+    pay_or_return,
+)
+from workbench.kernel.names import Q_TRIAL
+
+from .parts import Parts
+
+TITLE = "hand over"
+SOURCE = "Dave Hansen, 12 Mar 2007; called possible, later: Pavel Emelianov, 13 Mar 2007"
+ASSUMED = (
+    "All details. The heir is the container of the oldest remaining mapping; it is charged by "
+    "force, and failcnt tells when that lifts it above its limit; its next own charge reclaims. "
+    "A task's move is an unmap in the old container and a map in the new one."
+)
+UNIT = 1
+PARTS = Parts(lists="fifo", reclaim="free", references="all", move="rewalk")
+OPTIONS = {"lists": ("fifo", "lru")}
+PROMISES = {
+    "sum_is_mapped": True,
+    "neighbour_proof": False,
+    "own_action_only": False,  # an heir is charged by somebody else's exit
+    "never_above_limit": False,  # and not asked
+    "shares_frames": True,
+    "empty_owes_nothing": True,
+}
+
+
+def price(k, page, c, _):
+    if k.quirks & Q_TRIAL or owner(k, page) < 0:
+        return 1
+    return 0
+
+
+def mapped(k, page, c, paid):
+    if owner(k, page) < 0:
+        k.page_entry[page] = add_entry(k, page, c) + 1
+        pay_or_return(k, c, paid, 1, page)
+    else:
+        pay_or_return(k, c, paid, 0, page)
+    e = k.page_entry[page] - 1
+    if k.entry_owner[e] == c:
+        k.entry_count[e] += 1
+    return 0
+
+
+def unmapped(k, page, c, _):
+    e = k.page_entry[page] - 1
+    payer = k.entry_owner[e]
+    if payer == c:
+        k.entry_count[e] -= 1
+    if k.page_maps[page] == 0:
+        uncharge(k, payer, 1, page)
+        k.page_entry[page] = 0
+        del_entry(k, e)
+    elif payer == c and k.entry_count[e] == 0:
+        heir = oldest_mapper(k, page)
+        uncharge(k, payer, 1, page)
+        force(k, heir, 1, page)
+        give_entry(k, e, heir)
+        k.entry_count[e] = mappers_of(k, page, heir)
+    return 0

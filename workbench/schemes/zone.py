@@ -1,0 +1,34 @@
+"""A zone of its own for every container: placement is the limit, nothing is counted."""
+
+from .parts import Parts
+
+TITLE = "one zone per container (fake NUMA)"
+SOURCE = "Andrew Morton, 6 to 13 Mar 2007; Nick Piggin, 14 and 15 Mar 2007"
+ASSUMED = (
+    "A container's zone has as many frames as its limit says, carved from the node its first task "
+    "runs on; without a limit, an equal share of half of what is left. It never borrows. Pages "
+    "already in memory are used where they lie. Moves leave pages behind. Resizing is refused."
+)
+UNIT = 1
+PARTS = Parts(lists="none", reclaim="none", placement="own_zone")
+OPTIONS = {}
+PROMISES = {
+    "sum_is_mapped": False,  # counts frames of every kind, mapped or not
+    "neighbour_proof": False,  # uses what lies in others' zones for nothing
+    "own_action_only": False,
+    "never_above_limit": True,
+    "shares_frames": True,
+    "empty_owes_nothing": False,
+}
+
+
+def price(k, page, c, _):
+    return 0
+
+
+def mapped(k, page, c, paid):
+    return 0
+
+
+def unmapped(k, page, c, _):
+    return 0
