@@ -30,7 +30,7 @@ DEFAULTS = {
 FRAME_KINDS = ("anon", "file", "special", "kernel")
 FRAME_KIND = {"shm": "file", "ramfs": "file"}  # the other kinds are their own
 OOM_DISABLE = -17
-SHIFT_HZ = 8  # 250 ticks a second
+SHIFT_HZ = 10  # 1,000 ticks a second
 BLOCK = 512  # pages under one page-table page
 STARTS = 8  # how often one access may start over before the task is killed (livelock)
 
@@ -335,6 +335,8 @@ class FirstTouch(Scheme):
     def isolate(self, n, c, want):
         """Look at n entries from the tail; returns (entries seen, pages taken off the LRU)."""
         entries = c.lists[want if self.two_lists else self.newest]
+        if "rotation" not in self.kernel.quirks:
+            return self.isolate_in_place(n, c, want, entries)
         block, taken = [], []
         while entries and len(block) < n:
             page = entries.pop()
@@ -342,10 +344,18 @@ class FirstTouch(Scheme):
             if page.lru is not None and (self.two_lists or page.active == (want == "active")):
                 taken.append(page)
                 self.kernel.isolate_from_zone(page)
-        stay = [] if "rotation" in self.kernel.quirks else [p for p in block if p not in taken]
-        entries[:0] = [p for p in reversed(block) if p not in stay]
-        entries.extend(reversed(stay))
+        entries[:0] = list(reversed(block))
         return len(block), taken
+
+    def isolate_in_place(self, n, c, want, entries):
+        """Repaired: what does not fit is passed over, stays where it is and does not count."""
+        fit = [p for p in reversed(entries) if p.lru is not None]
+        fit = [p for p in fit if self.two_lists or p.active == (want == "active")][:n]
+        for page in fit:
+            entries.remove(page)
+            entries.insert(0, page)
+            self.kernel.isolate_from_zone(page)
+        return len(fit), fit
 
     def shrink_active(self, n, c):
         _, taken = self.isolate(n, c, "active")
@@ -445,8 +455,9 @@ class Pairs(Scheme):
         if young or page.held or any(pte.locked for pte in page.of(c)):
             return True
         if page.kind == "anon" and not page.slot:
-            page.dirty = page.dirty or self.kernel.take_slot(page)
-            return not page.slot
+            if not self.kernel.take_slot(page):
+                return True
+            page.dirty = True
         return False
 
     def expected(self, c):
@@ -929,7 +940,7 @@ class Kernel:
             if not self.take_slot(page):
                 return self.activate(page)
             page.dirty = True
-        if not self.try_to_unmap(page):
+        if not self.try_to_unmap(page, whose):
             return self.activate(page)
         if page.dirty and (referenced or page.held or not self.pageout(page)):
             return False
@@ -943,10 +954,13 @@ class Kernel:
         page.active = True
         return False
 
-    def try_to_unmap(self, page):
-        """Every entry of every mm; stops at a locked or young one (the earlier ones stay gone)."""
+    def try_to_unmap(self, page, whose):
+        """Every entry of every mm; stops at a locked or young one (the earlier ones stay gone).
+
+        Where only own references count, foreign young bits do not stop it.
+        """
         for pte in page.present:
-            if pte.locked or pte.young:
+            if pte.locked or (pte.young and whose is None):
                 pte.young = False
                 return False
             self.unmap_for_reclaim(pte)
@@ -1339,7 +1353,13 @@ class Kernel:
         for vpage in vpages:
             kind = self.trace.objects[vpage[0]].kind
             page = self.cache.setdefault(vpage, Page(vpage, kind))
-            if page.zone is None:
+            if page.zone is None and page.slot:  # shared memory that is in swap: read back first
+                try:
+                    self.bring_in(task, vpage)
+                except ReadError:
+                    self.note("error")
+                    continue
+            elif page.zone is None:
                 zone = self.alloc(FRAME_KIND.get(kind, kind), task, task.mm.container)
                 self.fill(page, zone)
                 self.note("minor")

@@ -1,4 +1,4 @@
-"""Random small machines and traces for property tests: plain `random`, thinly wrapped for Hypothesis.
+"""Random small machines and traces for property tests: plain `random`, a thin Hypothesis wrapper.
 
 Every trace validates, and no live task touches pages it has not mapped. Tasks may be killed and
 requests refused in a replay: their later events are then skipped, the generator need not know.
@@ -8,8 +8,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from workbench.trace import Task, Trace, TraceBuilder, TraceError
+from workbench.trace import Trace, TraceBuilder, TraceError
 from workbench.trace.builder import gaps, without
+from workbench.trace.language import BIRTHS
 
 QUIRKS = (
     "limit_zero", "trial_charge", "double_release", "leak_frames", "scan_cutoff", "two_pages",
@@ -30,15 +31,15 @@ class Profile:
     nodes: tuple = (1, 2)
     frames: tuple = (1 << 14,)  # per node
     swap: tuple = (1 << 12,)
-    cluster: tuple = (32, 4)
+    cluster: tuple = (32, 32, 4)
     counts: bool = False  # numproc and numfiles limits
 
 
 USUAL = {
     "touch": 40, "read": 3, "write": 3, "map": 3, "unmap": 4, "discard": 2, "mlock": 1,
-    "munlock": 1, "open": 1, "close": 1, "fork": 4, "thread": 1, "exec": 1, "exit": 1, "reap": 1, "move": 2,
-    "mkdir": 0.5, "rmdir": 0.5, "set_limit": 1.5, "run_on": 0.5, "migrate": 0.7, "age": 2,
-    "drop_caches": 0.7, "mark": 0.2, "io_error": 0.7,
+    "munlock": 1, "open": 1, "close": 1, "fork": 4, "thread": 1, "exec": 1, "exit": 1, "reap": 1,
+    "move": 2, "mkdir": 0.5, "rmdir": 0.5, "set_limit": 1.5, "run_on": 0.5, "migrate": 0.7,
+    "age": 2, "drop_caches": 0.7, "mark": 0.2, "io_error": 1,
 }  # fmt: skip
 PROFILES = {
     "sharing": Profile(USUAL | {"touch": 30, "unmap": 8}, big=12),
@@ -46,7 +47,8 @@ PROFILES = {
         USUAL | {"touch": 60, "age": 4}, (31, 33, 40, 62, 64, 80, 100, 150, 200, None), 100
     ),
     "swap": Profile(
-        USUAL | {"touch": 60, "age": 6}, (12, 31, 40, 64, 100, None), 60, swap=(0, 1, 5, 20, 40, 200)
+        USUAL | {"touch": 60, "age": 6}, (12, 31, 40, 64, 100, None), 60,
+        swap=(0, 1, 5, 20, 40, 200),
     ),
     "memory": Profile(
         USUAL | {"touch": 60, "age": 4, "run_on": 2, "migrate": 2}, (None, None, 20, 40, 80), 60,
@@ -131,10 +133,10 @@ class Author:
         if rng.random() < 0.3:
             found |= {"cpu": rng.choice((0, 9000, 900000)), "run": rng.choice((0, 20000, 10**6))}
         if rng.random() < 0.3:
-            found |= {"nice": rng.choice((-5, 0, 5)), "oom_adj": rng.choice((-17, -17, -2, 3, 15))}
+            found |= {"nice": rng.choice((-5, 0, 5)), "oom_adj": rng.choice((-17, -2, -1, 3, 15))}
         if rng.random() < 0.2:
             found |= {"root": rng.random() < 0.5, "rawio": rng.random() < 0.5}
-        if rng.random() < 0.03:
+        if rng.random() < 0.005:
             found["stuck"] = True
         return found
 
@@ -230,9 +232,9 @@ class Author:
     def close(self, task: str) -> None:
         self.b.close(task, self.rng.choice(list(self.objects)))
 
-    def bear(self, task: str, method: Callable) -> str | None:
-        if len(self.live) >= 8 or self.born >= 60:
-            return None
+    def bear(self, task: str, method: Callable) -> str:
+        if len(self.live) >= 8:  # some of them were killed, perhaps: make room
+            self.exit(self.rng.choice([name for name in self.live if name != task]))
         self.born += 1
         child = f"K{self.born}"
         method(task, child, **self.badness())
@@ -241,19 +243,15 @@ class Author:
 
     def fork(self, task: str) -> None:
         if "init" in self.b._mm and (self.rng.random() < 0.5 or len(self.live) < 3):
-            child = self.bear("init", self.b.fork)
-            if child:
-                self.move(child)
+            self.move(self.bear("init", self.b.fork))
         else:
             self.bear(task, self.b.fork)
 
     def thread(self, task: str) -> None:
         child = self.bear(task, self.b.thread)
-        if child:
-            self.b._mm[child] = dict(self.b._mm[task])
-            self.sharers.setdefault(task, []).append(child)
-            self.sharers[task].append(task)
-            self.sharers[child] = self.sharers[task]
+        self.b._mm[child] = dict(self.b._mm[task])
+        self.sharers.setdefault(task, [task]).append(child)
+        self.sharers[child] = self.sharers[task]
 
     def exec(self, task: str) -> None:
         self.b.exec(task)
@@ -321,7 +319,7 @@ def random_case(seed: int, profile: str | None = None, events: int = 120) -> Cas
         "swap": rng.choice(chosen.swap),
     }
     knobs = {
-        "swap_write": rng.choice(("async", "sync")),
+        "swap_write": rng.choice(("async", "sync", "sync")),
         "cluster": rng.choice(chosen.cluster),
         "quirks": random_quirks(rng),
         "references": rng.choice((None, None, "all", "own")),
@@ -368,22 +366,21 @@ def shortest(trace: Trace, fails: Callable[[Trace], bool]) -> Trace:
 
 
 def leave_out(trace: Trace, start: int, stop: int) -> Trace:
-    """The trace without events start..stop-1, and without the tasks they create."""
-    kept = [i for i in range(len(trace)) if not start <= i < stop]
-    born = set(trace.initial_tasks())
-    rows = []
-    for i in kept:
-        task, op = trace.task[i], trace.op[i]
-        if task >= 0 and task not in born:
-            continue
-        if op in (11, 12):
-            born.add(trace.target[i])
-        rows.append(i)
+    """The trace without events start..stop-1, nor the tasks they create and theirs."""
+    born, rows = set(trace.initial_tasks()), []
+    for i in range(len(trace)):
+        if not start <= i < stop and (trace.task[i] < 0 or trace.task[i] in born):
+            rows.append(i)
+            if trace.op[i] in BIRTHS:
+                born.add(trace.target[i])
     columns = {name: [cells[i] for i in rows] for name, cells in trace.columns().items()}
-    tasks = [
-        task if n in born else Task(task.name, oom_adj=-17, vm=0)
-        for n, task in enumerate(trace.tasks)
+    number = {old: new for new, old in enumerate(sorted(born))} | {-1: -1}
+    columns["task"] = [number[task] for task in columns["task"]]
+    columns["target"] = [
+        number[target] if op in BIRTHS else target
+        for op, target in zip(columns["op"], columns["target"], strict=True)
     ]
+    tasks = [task for n, task in enumerate(trace.tasks) if n in born]
     return Trace.from_columns(
         trace.objects, tasks, trace.containers, **columns, values=trace.values, header=trace.header
     )

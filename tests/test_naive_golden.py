@@ -3,7 +3,9 @@
 from fractions import Fraction
 
 import pytest
-from naive import Kernel, check
+from hypothesis import given, settings
+from naive import SCHEMES, Kernel, check, replay
+from strategies import PROFILES, cases, random_case
 
 from workbench.trace import TraceBuilder
 
@@ -356,7 +358,6 @@ def test_g22():
     s.exit("PA")
     s.see(A="1/0/2", B="0/0")
     s.w("PA2", "a").see(A="1/1/1", B="0/0").got("killed", "PA2")
-    s.reap("PA") if False else None
     s.rmdir("A")
     s.got("refused")
     s.unmap("QB", "F")
@@ -521,8 +522,7 @@ def test_re9_swap():
         s.task("P", "A", vm=10)
         s.task("Q", "A", vm=500)
         s.anon("a", 32)
-        s.w("Q", "a", 31) if dies else None
-        s.w("P", "a", 0, 30 if dies else 31)
+        s.w("P", "a", 0, 30).w("Q", "a", 30)
         s.age()
         s.w("P", "a", 31).see(A=seen).got(victims=dies)
         s.play()
@@ -593,4 +593,29 @@ def test_ring(steps):
         seen.add(name)
         for container, share in zip("ABCDE", shares.split(), strict=False):
             s.expected.append((s.now, container, "usage", Fraction(share)))
+    s.play()
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_invariants(scheme, profile):
+    case = random_case(1, profile, 100)
+    replay(case.trace, scheme, machine=case.machine, knobs=case.knobs, checked=True)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(cases())
+def test_invariants_with_two_lists(case):
+    setting = {"machine": case.machine, "knobs": case.knobs, "options": {"lists": "lru"}}
+    for scheme in ("first_touch", "hand_over"):
+        replay(case.trace, scheme, checked=True, **setting)
+
+
+def test_a_fault_that_never_ends_kills():
+    s = story(1, quirks="repaired")
+    s.task("P", "A")
+    s.anon("x", 1)
+    s.w("P", "x")
+    s.fork("P", "C")
+    s.w("C", "x").got("killed", "C")
     s.play()

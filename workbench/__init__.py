@@ -15,10 +15,10 @@ __version__ = "0.1.0"
 NOUNS = {  # name -> (module that has it, what it is)
     "Trace": ("workbench.trace", "what happened: events of tasks on objects, in order"),
     "TraceBuilder": ("workbench.trace", "writes a Trace event by event"),
-    "TraceError": ("workbench.trace", "every defect of a trace, with row, column and what was expected"),
+    "TraceError": ("workbench.trace", "every defect of a trace: row, column, what was expected"),
     "Machine": ("workbench.kernel", "the hardware: NUMA nodes, frames per node, swap"),
-    "Knobs": ("workbench.kernel", "choices of the simulated kernel, with the specification's defaults"),
-    "Scenario": ("workbench.scenarios", "a story: its source, containers, limits, machine and trace"),
+    "Knobs": ("workbench.kernel", "choices of the simulated kernel, and their defaults"),
+    "Scenario": ("workbench.scenarios", "a story: source, containers, limits, machine, trace"),
     "Run": ("workbench.results", "one scenario under one scheme: tables, charts, explanations"),
     "Comparison": ("workbench.results", "one scenario under several schemes"),
     "replay": ("workbench.results", "replay(scenario, scheme) -> Run"),
@@ -38,7 +38,7 @@ def __getattr__(name: str) -> object:
     elif name in MODULES:
         value = importlib.import_module(f"{__name__}.{name}")
     else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+        raise AttributeError(f"workbench has no {name!r}; it has {', '.join(__all__)}")
     globals()[name] = value
     return value
 

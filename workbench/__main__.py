@@ -15,7 +15,7 @@ says for which requirements, locked versions and Python the environment was made
 import sys
 
 if sys.version_info < (3, 11):
-    sys.stderr.write("[workbench] needs Python 3.11 or newer, this is %d.%d\n" % sys.version_info[:2])
+    sys.stderr.write("[workbench] needs Python 3.11+, this is %d.%d\n" % sys.version_info[:2])
     sys.exit(3)
 
 import contextlib
@@ -100,7 +100,7 @@ def probe() -> tuple[str, bool]:
     code = ("import sys, importlib.util as u;"
             "print('%d.%d' % sys.version_info[:2], bool(u.find_spec('pip')))")
     try:
-        out = subprocess.run([PYTHON, "-Ic", code], capture_output=True, text=True, check=True).stdout
+        out = subprocess.check_output([PYTHON, "-Ic", code], stderr=subprocess.DEVNULL, text=True)
         return out.split()[0], out.split()[1] == "True"
     except (OSError, subprocess.CalledProcessError, IndexError):
         return "", False
@@ -151,9 +151,10 @@ def make() -> None:
 def install(extra: str) -> None:
     """Install this checkout, editable, and what the extra needs, at the locked versions."""
     command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--retries=2"]
+    command += ["--only-binary=:all:"]  # a Python without wheels: say so, compile nothing
     if shutil.which("uv"):
         command = ["uv", "pip", "install", "--python", str(PYTHON)]
-    command += ["--only-binary=:all:", "-c", str(LOCKED), "-e", f"{ROOT}[{extra}]".replace("[]", "")]
+    command += ["-c", str(LOCKED), "-e", f"{ROOT}[{extra}]" if extra else str(ROOT)]
     log, terminal = [], sys.stderr.isatty()
     with subprocess.Popen(command, env={**os.environ, "PIP_USER": "0"}, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -179,7 +180,7 @@ def setup(extra: str) -> None:
     if todo == "ready":
         return
     say(("making" if todo == "make" else "adding packages to")
-        + f" {VENV} (once; about 100 MB from the package index, half a minute or more)")
+        + f" {VENV} (once; 100 to 200 MB from the package index, about a minute)")
     if todo == "make":
         make()
     before = stamp()
@@ -207,29 +208,37 @@ def start(python: Path, arguments: list[str]) -> None:
 def main() -> None:
     arguments = sys.argv[1:]
     command = arguments[0] if arguments else ""
-    extra, python = EXTRAS.get(command, ""), Path(sys.executable)
+    extra, python, here = EXTRAS.get(command, ""), Path(sys.executable), True
     if not (ROOT / "pyproject.toml").exists():
         if command == "test":
             say("the tests are part of the source tree, not of an installed copy")
             sys.exit(3)
     elif not usable(extra):
+        if os.environ.pop("WORKBENCH_SET_UP", ""):  # set-up has just ended well
+            say(f"{VENV} is broken; delete it and run the command again")
+            sys.exit(3)
         for name in ("PYTHONPATH", "PYTHONHOME"):
             os.environ.pop(name, None)
         try:
             with alone():
                 setup(extra)
+        except PermissionError as problem:
+            say(f"cannot write to {problem.filename}: use a copy of the checkout that is yours")
+            sys.exit(3)
         except (SetupError, OSError, subprocess.CalledProcessError) as problem:
             say(f"set-up failed: {problem}")
             sys.exit(3)
         except KeyboardInterrupt:
             say("set-up interrupted; the next run starts it again")
             sys.exit(130)
-        python = PYTHON
+        python, here = PYTHON, False
     if command in ("test", "lab"):
         os.chdir(ROOT)
         start(python, ["-m", {"test": "pytest", "lab": "jupyterlab"}[command], *arguments[1:]])
-    if python == PYTHON:
+    if not here:
+        os.environ["WORKBENCH_SET_UP"] = "done"
         start(python, ["-m", "workbench", *arguments])
+    os.environ.pop("WORKBENCH_SET_UP", None)
     from workbench.cli import main as run
 
     sys.exit(run(arguments))

@@ -21,10 +21,12 @@ from .pages import count_frame
 from .reclaim import reclaim_zone, try_to_free
 
 
-def give_up(k):
+def give_up(k, c):
     """No way on: the machine hangs here, or (repaired) the payment fails."""
     if k.quirks & Q_HANG:
         k.hung = 1
+    if not k.hung:
+        kill_task(k, k.task, c, -1)
     return -1
 
 
@@ -48,13 +50,16 @@ def pay(k, c, page):
         if k.at_limit == TO_KILL_CURRENT:
             kill_task(k, k.task, c, -1)
             return -1
-        if try_to_free(k, c):
+        enough = try_to_free(k, c)
+        if k.hung:
+            return -1
+        if enough:
             continue
         if not k.quirks & Q_NO_RECHECK and fits(k, c, units):
             continue
         verdict = out_of_memory(k, c)
         if verdict == NOTHING:
-            return give_up(k)
+            return give_up(k, c)
         if verdict == CURRENT:
             return -1
 
@@ -92,9 +97,9 @@ def take_frame(k, node, c, kind):
     """
     z = look_for_frame(k, node, c, 1)
     own = k.own_zone[c] >= 0
-    if z < 0 and own:
-        k.failcnt[c] += 1
     while z < 0:
+        if own:
+            k.failcnt[c] += 1
         freed = 0
         i = 0
         z = zone_for(k, node, c, 0)
@@ -109,7 +114,7 @@ def take_frame(k, node, c, kind):
             break
         verdict = out_of_memory(k, c if own else -1)
         if verdict == NOTHING:
-            return give_up(k)
+            return give_up(k, c)
         if verdict == CURRENT:
             return -1
         z = look_for_frame(k, node, c, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .names import (
-    ACTIVE,
+    LISTED_ACTIVE,
     ANON,
     KERNEL,
     KIND,
@@ -14,6 +14,7 @@ from .names import (
     RESIDENT,
     SLOT,
     SPECIAL,
+    STUCK,
     SWAP,
     USED,
     ALIVE,
@@ -29,7 +30,12 @@ class CheckFailed(AssertionError):
 
 
 def check(k) -> None:
-    """Raise CheckFailed at the first broken invariant. Cost: everything there is, in Python."""
+    """Raise CheckFailed at the first broken invariant. Cost: everything there is, in Python.
+
+    A machine that hangs is stopped in the middle of an event and is not checked.
+    """
+    if k.hung:
+        return
     check_mappers(k)
     check_lists(k)
     check_frames(k)
@@ -96,7 +102,7 @@ def check_lists(k) -> None:
             while page != head:
                 flags = k.page_flags[page]
                 need(page not in seen, "page %d: twice on the lists", page)
-                need(flags & ON_LRU and (flags & ACTIVE != 0) == bool(active)
+                need(flags & ON_LRU and (flags & LISTED_ACTIVE != 0) == bool(active)
                      and k.page_zone[page] == z, "page %d: on list %d of zone %d, flags %x", page,
                      active, z, flags)  # fmt: skip
                 need(k.page_prev[k.page_next[page]] == page, "page %d: links broken", page)
@@ -124,7 +130,8 @@ def check_frames(k) -> None:
         if flags & SLOT:
             slots += 1
             need(flags & USED, "page %d: slot of nothing", page)
-        if flags & KIND == ANON and flags & USED and k.page_maps[page] + k.page_swaps[page] == 0:
+        unused = flags & KIND == ANON and flags & USED and not flags & STUCK
+        if unused and k.page_maps[page] + k.page_swaps[page] == 0:
             need(False, "page %d: anonymous, nobody's, and still there", page)
     need(slots == k.swap_used, "%d swap slots counted, %d held", k.swap_used, slots)
     for mm in range(k.mms_top):
@@ -135,8 +142,9 @@ def check_frames(k) -> None:
             pte = k.pte_sibling[pte] - 1
     for t in range(k.tasks):
         if k.task_state[t] in (ALIVE, ZOMBIE):
-            for i in range(k.task_frames):
-                used[k.task_stack[t * k.task_frames + i]][3] += 1
+            for i in range(t * k.task_frames, (t + 1) * k.task_frames):
+                if k.task_stack[i] >= 0:
+                    used[k.task_stack[i]][3] += 1
     for i in range(k.file_frames):
         used[k.filezone[i]][3] += 1
     leaked = 0

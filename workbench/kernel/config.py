@@ -53,7 +53,7 @@ class Knobs:
     swappiness      0..100, for the machine's own reclaim
     page_tables     page-table pages occupy frames
     task_frames     kernel frames per task (stack and structures)
-    files_per_frame open files that share one kernel frame
+    files_per_frame open files that share one kernel frame (0: they need none)
     """
 
     word: int = 64
@@ -76,7 +76,7 @@ class Knobs:
         in_range(self, "cluster", 1, 4096)
         in_range(self, "swappiness", 0, 100)
         in_range(self, "task_frames", 0, 16)
-        in_range(self, "files_per_frame", 1, 1 << 20)
+        in_range(self, "files_per_frame", 0, 1 << 20)
         self.quirk_bits()
 
     def quirk_names(self) -> frozenset[str]:

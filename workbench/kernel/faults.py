@@ -44,6 +44,7 @@ from .names import (
     ZERO,
     ZEROED,
 )
+from .oom import kill_task
 from .pages import (
     attach,
     count_frame,
@@ -59,6 +60,9 @@ from .pages import (
 from .tables import find, find_vma, make_pte, make_table, probe, pte_at
 
 
+PATIENCE = 8  # how often an access may start over
+
+
 def access(k, t, v, write):
     """One touch of one page by a live task. Returns the outcome; SEGV when it is not mapped.
 
@@ -67,6 +71,7 @@ def access(k, t, v, write):
     """
     mm = k.task_mm[t]
     worst = HIT
+    turns = 0
     while True:
         at = find(k, mm, v)
         w = k.word[at] if at >= 0 else 0
@@ -87,6 +92,12 @@ def access(k, t, v, write):
         release_hold(k)
         if outcome >= ERROR:
             return outcome
+        if outcome == HIT:
+            # its own reclaim took the page away; at a limit this small that may never end
+            turns += 1
+            if turns == PATIENCE:
+                kill_task(k, t, k.mm_container[mm], -1)
+                return KILLED
         worst = max(worst, outcome)
 
 
@@ -138,6 +149,8 @@ def make_new(k, t, i, v, leaks):
 
 def drop_new(k, page, leak):
     """The page was never mapped; the patch forgets to free it on two paths (CH4)."""
+    if k.hung:
+        return
     if leak:
         k.leaked_frames += 1
     else:
@@ -145,10 +158,10 @@ def drop_new(k, page, leak):
     free_page(k, page)
 
 
-def map_new(k, pte, i, page):
+def map_new(k, pte, i, page, locked):
     settle_in(k, page, k.fresh_zone, ANON, True)
     k.vma_flags[i] |= HAS_ANON
-    install(k, pte, page, WRITE | DIRTY | YOUNG, k.paid)
+    install(k, pte, page, WRITE | DIRTY | YOUNG | locked, k.paid)
 
 
 def first_fault(k, t, at, i, v, write):
@@ -176,7 +189,7 @@ def first_fault(k, t, at, i, v, write):
         page = make_new(k, t, i, v, False)
         if page < 0:
             return KILLED
-        map_new(k, pte, i, page)
+        map_new(k, pte, i, page, 0)
         if kind != ANON:
             note_copy(k, page, mm)
             return max(outcome, COW)
@@ -202,16 +215,17 @@ def get_page(k, t, v, kind, c, from_disk):
     if z < 0:
         return KILLED
     settle_in(k, v, z, kind, False)
+    from_disk = from_disk and kind == FILE
+    if k.has_broken and k.broken[v] and (from_disk or flags & SLOT):
+        k.broken[v] = 0
+        leave_frame(k, v)
+        return ERROR
     if flags & SLOT:
         drop_slot(k, v)
         k.page_flags[v] |= CHANGED
         k.stat[N_SWAP_INS] += 1
         return SWAPIN
-    if kind == FILE and from_disk:
-        if k.has_broken and k.broken[v]:
-            k.broken[v] = 0
-            leave_frame(k, v)
-            return ERROR
+    if from_disk:
         k.stat[N_READS] += 1
         if k.watch:
             say(k, L_READ, v, c, 0)
@@ -247,7 +261,7 @@ def copy_on_write(k, t, at, i, v):
         drop_new(k, page, False)
         return HIT
     remove(k, pte)
-    map_new(k, pte, i, page)
+    map_new(k, pte, i, page, w & LOCKED)
     note_copy(k, page, k.task_mm[t])
     return COW
 
@@ -273,7 +287,7 @@ def swap_in(k, t, at, v, write):
     k.held_page = page
     paid = pay(k, c, page)
     if paid < 0:
-        if k.quirks & Q_LEAK:
+        if k.quirks & Q_LEAK and not k.hung:
             k.leaked_frames += 1
             k.page_flags[page] |= STUCK
         return KILLED
@@ -308,6 +322,8 @@ def system_call(k, t, v, write, o):
     """read() or write() of one page of a file: page cache without mapping."""
     kind = k.obj_kind[o]
     there = k.page_flags[v] & RESIDENT
+    if kind == KERNEL and not write:
+        return HIT
     outcome = get_page(k, t, v, kind, k.mm_container[k.task_mm[t]], not write)
     if outcome >= ERROR:
         return outcome

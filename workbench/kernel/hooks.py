@@ -5,7 +5,7 @@ mapped(k, page, c, paid)   the page has a new mapper in c (k.pte); settle what w
 unmapped(k, page, c, _)    a mapper in c has gone
 """
 
-from .counters import charge, force, say, uncharge
+from .counters import force, say, uncharge
 from .names import L_RETURNED, LRU, N_ENTRIES, N_HOLDERS, N_RMAP, PRESENT, STALE
 from .lists import entry_link, entry_unlink
 from .tables import TOMB, insert, mm_of, probe
@@ -29,10 +29,7 @@ def pay_or_return(k, c, paid, units, page):
         if k.watch:
             say(k, L_RETURNED, page, c, paid - units)
     elif paid < units:
-        if paid:
-            charge(k, c, units - paid, page)
-        else:
-            force(k, c, units, page)
+        force(k, c, units - paid, page)
 
 
 def add_entry(k, page, c):

@@ -75,6 +75,7 @@ COLUMNS: dict[str, dict[str, int]] = {
     },
     "task": {
         "task_mm": 32,
+        "task_runs": 32,  # the same while the task can run, else -1
         "task_container": 32,
         "task_node": 32,
         "task_state": 32,
@@ -111,6 +112,9 @@ COLUMNS: dict[str, dict[str, int]] = {
         "files_limit": 64,
         "files_failcnt": 64,
         "alive": 32,
+        "table_limit": 64,  # what a new directory of this name starts with
+        "table_procs": 64,
+        "table_files": 64,
         "own_zone": 32,
         "mms": 32,  # mms bound to it
         "indexed": 32,  # its entries are in the hash

@@ -3,6 +3,7 @@
 from .names import (
     ACTIVE,
     IN_PAGEVEC,
+    LISTED_ACTIVE,
     LRU,
     ON_LRU,
     Q_ZONE_COUNTERS,
@@ -12,9 +13,15 @@ from .names import (
 
 def lru_add(k, page):
     """Put a page at the head of its zone's list, active or not as its flag says."""
+    lru_put(k, page, k.page_flags[page] & ACTIVE != 0)
+
+
+def lru_put(k, page, active):
+    """Put a page at the head of one of its zone's lists."""
     z = k.page_zone[page]
     flags = k.page_flags[page]
-    if flags & ACTIVE:
+    if active:
+        flags |= LISTED_ACTIVE
         head = k.vpages + 2 * z + 1
         k.zone_active[z] += 1
     else:
@@ -33,7 +40,7 @@ def lru_unlink(k, page):
     after = k.page_next[page]
     k.page_next[before] = after
     k.page_prev[after] = before
-    k.page_flags[page] &= ~ON_LRU
+    k.page_flags[page] &= ~(ON_LRU | LISTED_ACTIVE)
 
 
 def lru_del(k, page):
@@ -41,7 +48,7 @@ def lru_del(k, page):
     flags = k.page_flags[page]
     if flags & ON_LRU:
         lru_unlink(k, page)
-        if flags & ACTIVE:
+        if flags & LISTED_ACTIVE:
             k.zone_active[k.page_zone[page]] -= 1
         else:
             k.zone_inactive[k.page_zone[page]] -= 1
@@ -110,7 +117,7 @@ def mark_accessed(k, page):
         k.page_flags[page] = flags | REFERENCED
     elif flags & ON_LRU:
         lru_del(k, page)
-        k.page_flags[page] = (flags | ACTIVE) & ~(REFERENCED | ON_LRU)
+        k.page_flags[page] = (flags | ACTIVE) & ~(REFERENCED | ON_LRU | LISTED_ACTIVE)
         lru_add(k, page)
         if k.lists == LRU and k.page_entry[page] and k.page_maps[page]:
             entry_move(k, k.page_entry[page] - 1, 1)

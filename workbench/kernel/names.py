@@ -17,6 +17,7 @@ STALE = 1 << 10  # its frame once carried a charge (CH5)
 USED = 1 << 11  # the record is taken
 STUCK = 1 << 12  # an extra reference for ever (CH4)
 IN_PAGEVEC = 1 << 13
+LISTED_ACTIVE = 1 << 14  # which of its zone's lists it is on
 
 # vma
 PRIVATE, HAS_ANON = 1, 2

@@ -19,7 +19,7 @@ from .names import (
     ZOMBIE,
 )
 from .pages import count_frame, free_page, remove
-from .tables import drop_pte, vpage_of
+from .tables import drop_pte, sort_ptes, vpage_of
 
 NOTHING, OTHER, CURRENT = range(3)
 DISABLE = -17
@@ -44,6 +44,7 @@ def release_mm(k, mm):
     k.mm_users[mm] -= 1
     if k.mm_users[mm]:
         return
+    sort_ptes(k, mm)
     pte = k.mm_ptes[mm] - 1
     while pte >= 0:
         after = k.pte_sibling[pte] - 1
@@ -74,7 +75,7 @@ def drop_file(k, f):
     k.file_container[f] = k.files_free
     k.files_free = f + 1
     k.open_files -= 1
-    if k.file_frames > (k.open_files + k.files_per_frame - 1) // k.files_per_frame:
+    if (k.file_frames - 1) * k.files_per_frame >= k.open_files and k.file_frames:
         k.file_frames -= 1
         count_frame(k, k.filezone[k.file_frames], KERNEL, -1)
 
@@ -99,6 +100,7 @@ def exit_task(k, t):
     close_all(k, k.task_files[t])
     mm = k.task_mm[t]
     k.task_mm[t] = -1
+    k.task_runs[t] = -1
     k.task_container[t] = 0
     k.task_memdie[t] = 0
     release_mm(k, mm)
@@ -107,8 +109,9 @@ def exit_task(k, t):
 def reap_task(k, t):
     k.task_state[t] = REAPED
     k.procs[k.task_charged[t]] -= 1
-    for i in range(k.task_frames):
-        count_frame(k, k.task_stack[t * k.task_frames + i], KERNEL, -1)
+    for i in range(t * k.task_frames, (t + 1) * k.task_frames):
+        if k.task_stack[i] >= 0:
+            count_frame(k, k.task_stack[i], KERNEL, -1)
 
 
 def square_root(n):
@@ -195,11 +198,12 @@ def look_at(k, t, c):
     mm = k.task_mm[t]
     if mm < 0 or k.task_caps[t] & CAP_INIT:
         return False
-    if k.task_memdie[t] and (k.quirks & Q_COUPLING or k.mm_container[mm] == c):
-        return True
+    if k.task_memdie[t]:
+        return k.quirks & Q_COUPLING != 0
     if k.task_adj[t] == DISABLE:
         return False
-    if c < 0 or k.quirks & Q_OUTSIDERS or k.mm_container[mm] == c:
+    anybody = c < 0 or (k.quirks & Q_OUTSIDERS and k.own_zone[c] < 0)
+    if anybody or k.mm_container[mm] == c:
         k.tmp = consider(k, t, c)
     return False
 
@@ -213,7 +217,9 @@ def kill_task(k, t, c, points):
     k.stat[N_KILLS] += 1
     if k.watch:
         say(k, L_KILLED, -1, c, t)
-    if t != k.task and not k.task_caps[t] & CAP_STUCK:
+    if k.task_caps[t] & CAP_STUCK:
+        k.task_runs[t] = -1
+    elif t != k.task:
         exit_task(k, t)
     if i < k.kills_end:
         k.kill_event[i] = k.clock
@@ -238,6 +244,8 @@ def kill_one(k, t, c, points):
                 if k.quirks & Q_CHILDREN or k.mm_container[other] == k.mm_container[mm]:
                     return kill_task(k, child, c, points)
         child = k.task_younger[child] - 1
+    if k.quirks & Q_HANG and (k.task_adj[t] == DISABLE or k.task_caps[t] & CAP_INIT):
+        return NOTHING
     return kill_task(k, t, c, points)
 
 
@@ -245,12 +253,8 @@ def out_of_memory(k, c):
     """Somebody has to die for container c (or the machine, -1). NOTHING: no one can."""
     victim = select_victim(k, c)
     if victim == -2:
+        k.hung = 1  # the caller spins until the dying task is gone, and it never is (OO3)
         return NOTHING
     if victim >= 0:
         return kill_one(k, victim, c, k.best)
-    t = k.task
-    if k.task_mm[t] < 0:
-        return NOTHING
-    if k.quirks & Q_HANG and (k.task_adj[t] == DISABLE or k.task_caps[t] & CAP_INIT):
-        return NOTHING
-    return kill_one(k, t, c, 0)
+    return kill_one(k, k.task, c, 0)

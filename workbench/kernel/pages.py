@@ -11,6 +11,7 @@ from .names import (
     FILE,
     KERNEL,
     KIND,
+    LISTED_ACTIVE,
     L_FREED,
     L_MAPPED,
     L_UNMAPPED,
@@ -154,7 +155,7 @@ def finish_writing(k):
         if page >= 0:
             flags = k.page_flags[page] & ~WRITEBACK
             k.page_flags[page] = flags
-            if flags & ON_LRU and not flags & ACTIVE:
+            if flags & ON_LRU and not flags & LISTED_ACTIVE:
                 lru_tail(k, page)
     k.writing_count = 0
 

@@ -1,7 +1,7 @@
 """Giving pages back: the container's reclaim as posted, unmapping own mappings, and the zones'."""
 
 from .counters import say
-from .lists import entry_move, lru_add, lru_isolate
+from .lists import entry_move, lru_add, lru_isolate, lru_put
 from .names import (
     ACTIVE,
     ANON,
@@ -68,7 +68,7 @@ def page_referenced(k, page, only):
         k.stat[N_RMAP] += 1
         if w & PRESENT and (only < 0 or k.mm_container[(w >> 40) - 1] == only):
             if w & LOCKED and w & SHARED:
-                return count + 1
+                count += 1
             if w & YOUNG:
                 k.word[at] = w & ~YOUNG
                 count += 1
@@ -124,7 +124,7 @@ def reclaim_page(k, page, only):
     kind = flags & KIND
     referenced = page_referenced(k, page, only)
     if referenced:
-        if k.page_maps[page] or (kind == ANON and flags & SLOT):
+        if k.page_maps[page] or flags & SLOT:
             return activate(k, page)
         if kind != ANON and k.obj_vmas[object_of(k, page)]:
             return activate(k, page)
@@ -221,9 +221,11 @@ def shrink_active(k, c, n, only):
                 keep = True
             elif page_referenced(k, page, only):
                 keep = True
+        if k.debug_vm and not flags & ACTIVE:
+            k.hung = 2  # the assertion of CONFIG_DEBUG_VM (LR1)
         if not keep:
             k.page_flags[page] &= ~ACTIVE
-        lru_add(k, page)
+        lru_put(k, page, keep)
         to_list(k, page, 1 if keep else 0)
 
 
@@ -236,6 +238,8 @@ def shrink_inactive(k, c, most, only):
         scanned += k.scanned
         for i in range(taken):
             page = k.batch[i]
+            if k.debug_vm and k.page_flags[page] & ACTIVE:
+                k.hung = 2  # an active page on the inactive list (LR2)
             verdict = reclaim_page(k, page, only)
             if verdict == FREED:
                 freed += 1
@@ -289,11 +293,7 @@ def unmap_own(k, c):
 
 def may_unmap_own(k, page, c):
     flags = k.page_flags[page]
-    if k.all_references:
-        young = page_referenced(k, page, -1) != 0
-    else:
-        young = own_young(k, page, c)
-    if young or own_locked(k, page, c) or page == k.held_page:
+    if used_lately(k, page, -1 if k.all_references else c) or own_locked(k, page, c) or page == k.held_page:
         return False
     if flags & KIND == ANON and not flags & SLOT:
         if not take_slot(k, page):
@@ -302,14 +302,18 @@ def may_unmap_own(k, page, c):
     return True
 
 
-def own_young(k, page, c):
-    young = False
+def used_lately(k, page, only):
+    """Clear the young bits of all mappers and PG_referenced, or of one container's mappers only."""
+    young = only < 0 and k.page_flags[page] & REFERENCED != 0
+    if young:
+        k.page_flags[page] &= ~REFERENCED
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
         at = k.pte_word[pte]
         w = k.word[at]
         k.stat[N_RMAP] += 1
-        if w & PRESENT and w & YOUNG and k.mm_container[(w >> 40) - 1] == c:
+        mine = only < 0 or k.mm_container[(w >> 40) - 1] == only
+        if w & PRESENT and w & YOUNG and mine:
             k.word[at] = w & ~YOUNG
             young = True
         pte = k.pte_next[pte]
@@ -382,7 +386,7 @@ def shrink_zone_active(k, z, n, reclaim_mapped):
                 keep = True
         if not keep:
             k.page_flags[page] &= ~ACTIVE
-        lru_add(k, page)
+        lru_put(k, page, keep)
 
 
 def shrink_zone_inactive(k, z, n):

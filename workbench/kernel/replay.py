@@ -4,6 +4,7 @@ from .faults import access, lock, system_call
 from .names import (
     ALIVE,
     ANON,
+    CAP_STUCK,
     CHANGED,
     DIRTY,
     ERROR,
@@ -33,6 +34,7 @@ from .tasks import (
     discard,
     execute,
     fork,
+    make_container,
     map_range,
     migrate,
     move,
@@ -84,17 +86,17 @@ def run_block(k, start, stop):
         op = k.ev_op[i]
         t = k.ev_task[i]
         v = k.ev_at[i]
-        if op <= TOUCH_WRITE and k.ev_count[i] == 1 and k.task_mm[t] >= 0:
+        if op <= TOUCH_WRITE and k.ev_count[i] == 1 and k.task_runs[t] >= 0:
             # the common case: the first mapper touches again
             w = k.word[v]
-            if w >> 8 == ((k.task_mm[t] + 1) << 32) | v and w & PRESENT:
+            if w >> 8 == ((k.task_runs[t] + 1) << 32) | v and w & PRESENT:
                 if op == TOUCH_READ:
                     k.word[v] = w | YOUNG
                     continue
                 if w & WRITE:
                     k.word[v] = w | YOUNG | DIRTY
                     continue
-            at = find(k, k.task_mm[t], v)
+            at = find(k, k.task_runs[t], v)
             if at >= 0 and k.word[at] & PRESENT:
                 w = k.word[at]
                 if op == TOUCH_READ:
@@ -118,7 +120,7 @@ def slow(k, i, op, t, v):
     k.task = t
     if k.hung:
         outcome = SKIPPED
-    elif t >= 0 and op != REAP and k.task_mm[t] < 0:
+    elif t >= 0 and op != REAP and k.task_runs[t] < 0:
         outcome = SKIPPED
     elif op <= MUNLOCK:
         outcome = memory_event(k, i, op, t, v, k.ev_count[i])
@@ -128,6 +130,8 @@ def slow(k, i, op, t, v):
         return True
     if k.hung and outcome != SKIPPED:
         outcome = HANG
+        for other in range(k.tasks):
+            k.task_runs[other] = -1
     elif outcome == KILLED:
         die(k, t)
     k.ev_outcome[i] = outcome
@@ -136,6 +140,8 @@ def slow(k, i, op, t, v):
 
 def die(k, t):
     """The current task was refused a page: it goes, and what it frees is noted with the kill."""
+    if k.task_caps[t] & CAP_STUCK:
+        return
     before = k.stat[N_FREED]
     exit_task(k, t)
     last = k.kills - 1
@@ -188,7 +194,7 @@ def memory_event(k, i, op, t, v, n):
         for p in range(v, v + n):
             outcome = system_call(k, t, p, op == WRITE_CALL, o)
             worst = max(worst, outcome)
-            if outcome >= ERROR or k.hung:
+            if outcome > ERROR:
                 break
         return worst
     if op == MAP:
@@ -253,7 +259,7 @@ def other_event(k, i, op, t, v):
     elif op == MOVE:
         return move(k, t, v)
     elif op == MKDIR:
-        k.alive[v] = 1
+        return make_container(k, v)
     elif op == RMDIR:
         return remove_container(k, v)
     elif op == SET_LIMIT:

@@ -15,6 +15,7 @@ from .names import (
     LISTS,
     LIMITS,
     PRIVATE,
+    Q_LIMIT_ZERO,
     RECLAIMS,
     STATS,
 )
@@ -97,6 +98,7 @@ class State:
         self.lives_end = 200_000 if watch else 0
         self.sample_width = 1 + SAMPLE_FIELDS * self.containers + 4 * self.zones
         self.total_frames = machine.nodes * machine.frames
+        self.swap_size = machine.swap
         self.tables = {
             "word": self.vpages + self.slot_mask + 1,
             "slot": self.slot_mask + 1,
@@ -112,7 +114,7 @@ class State:
             "handle": self.fds_end,
             "file": self.files_end,
             "fileset": self.tasks + 1,
-            "filezone": count_of(trace.op, OP_OPEN) // knobs.files_per_frame + 2,
+            "filezone": count_of(trace.op, OP_OPEN) // max(1, knobs.files_per_frame) + 2,
             "stack": self.tasks * knobs.task_frames + 1,
             "stale": self.total_frames + 1 if self.has_special else 1,
             "old": 1,
@@ -169,15 +171,16 @@ class State:
         for c, box in enumerate(trace.containers):
             self.alive[c] = int(c not in made)
             self.own_zone[c] = -1
-            self.limit[c] = as_limit(box.limit, knobs)
-            self.procs_limit[c] = as_limit(box.numproc_limit, knobs)
-            self.files_limit[c] = as_limit(box.numfiles_limit, knobs)
+            self.limit[c] = self.table_limit[c] = as_limit(box.limit, knobs)
+            self.procs_limit[c] = self.table_procs[c] = as_limit(box.numproc_limit, knobs)
+            self.files_limit[c] = self.table_files[c] = as_limit(box.numfiles_limit, knobs)
 
     def set_tasks(self, trace) -> None:
         names = {box.name: c for c, box in enumerate(trace.containers)}
         born = {t for o, t in zip(trace.op, trace.target) if o in (OP_FORK, OP_THREAD)}
         for t, task in enumerate(trace.tasks):
             self.task_mm[t] = -1
+            self.task_runs[t] = -1
             self.task_parent[t] = -1
             self.task_leader[t] = -1
             self.task_container[t] = names[task.container]
@@ -202,10 +205,11 @@ class State:
                 raise PlacementError(
                     f"task {t.name}: node {t.node} is not there; the machine has {machine.nodes}"
                 )
-        if scheme.parts.placement == "own_zone":
+        own = scheme.parts.placement == "own_zone"
+        if own:
             self.carve_zones(trace, machine, knobs, left)
         for n in range(machine.nodes):
-            self.add_zone(n, n, left[n], -1)
+            self.add_zone(n, n, left[n], 0 if own else -1)
             self.zone_min[n] = max(1, left[n] >> 7)
             self.zone_low[n] = self.zone_min[n] + self.zone_min[n] // 4 + 1
             self.zone_high[n] = self.zone_min[n] + self.zone_min[n] // 2 + 2
@@ -223,7 +227,8 @@ class State:
                 home[c] = self.task_node[t]
         free = []
         for c, node in home.items():
-            if trace.containers[c].limit is None:
+            unlimited = trace.containers[c].limit == 0 and self.quirks & Q_LIMIT_ZERO
+            if trace.containers[c].limit is None or unlimited:
                 free.append(c)
                 continue
             size = trace.containers[c].limit

@@ -102,6 +102,61 @@ def drop_pte(k, pte):
         k.ptes_free = pte + 1
 
 
+def sort_ptes(k, mm):
+    """The places of an mm's page table in ascending order. Cost: linear where touches ascended.
+
+    A natural merge sort of the chain: reversed first, as it grows at its head.
+    """
+    chain = 0
+    pte = k.mm_ptes[mm]
+    while pte:
+        after = k.pte_sibling[pte - 1]
+        k.pte_sibling[pte - 1] = chain
+        chain = pte
+        pte = after
+    runs = 2
+    while runs > 1:
+        rest = chain
+        chain = 0
+        last = 0
+        runs = 0
+        while rest:
+            a = rest
+            b = cut_run(k, a)
+            rest = cut_run(k, b) if b else 0
+            while a or b:
+                if b == 0 or (a and key_of(k, a) < key_of(k, b)):
+                    least = a
+                    a = k.pte_sibling[a - 1]
+                else:
+                    least = b
+                    b = k.pte_sibling[b - 1]
+                if last:
+                    k.pte_sibling[last - 1] = least
+                else:
+                    chain = least
+                last = least
+            runs += 1
+        if last:
+            k.pte_sibling[last - 1] = 0
+    k.mm_ptes[mm] = chain
+
+
+def key_of(k, link_):
+    return k.word[k.pte_word[link_ - 1]] >> 8
+
+
+def cut_run(k, start):
+    """End the ascending run that begins a chain; returns what follows it."""
+    last = start
+    after = k.pte_sibling[last - 1]
+    while after and key_of(k, last) < key_of(k, after):
+        last = after
+        after = k.pte_sibling[last - 1]
+    k.pte_sibling[last - 1] = 0
+    return after
+
+
 def mm_of(k, pte):
     return (k.word[k.pte_word[pte]] >> 40) - 1
 

@@ -1,6 +1,6 @@
 """Tasks, address spaces, open files and containers: fork, exec, move, map, mkdir (2/7, 6/7, 7/7)."""
 
-from .charge import pay, take_frame
+from .charge import look_for_frame, pay, take_frame
 from .counters import fits
 from .hooks import index_entries
 from .names import (
@@ -22,6 +22,7 @@ from .names import (
     SPECIAL,
     SWAP,
     TO_KILL_CURRENT,
+    UNBORN,
     WRITE,
     YOUNG,
     ZERO,
@@ -29,9 +30,9 @@ from .names import (
 )
 from .lists import lru_add, lru_del
 from .names import ON_LRU
-from .oom import close_all, drop_file, drop_vma, exit_task, release_mm
+from .oom import drop_file, drop_vma, reap_task, release_mm
 from .pages import attach, count_frame, detach, release_hold, remove
-from .tables import find, find_vma, link, pte_at, unlink, vpage_of
+from .tables import find, find_vma, link, pte_at, sort_ptes, unlink, vpage_of
 from .faults import place
 
 
@@ -64,13 +65,13 @@ def pay_task(k, t, child):
     return True
 
 
-def take_stack(k, t, child):
+def take_stack(k, t, child, c):
     """The kernel frames of a task; False when none is to be had."""
     for i in range(k.task_frames):
-        z = take_frame(k, k.task_node[t], k.mm_container[k.task_mm[t]], KERNEL)
+        z = take_frame(k, k.task_node[t], c, KERNEL)
         if z < 0:
-            for j in range(i):
-                count_frame(k, k.task_stack[child * k.task_frames + j], KERNEL, -1)
+            for j in range(i, k.task_frames):
+                k.task_stack[child * k.task_frames + j] = -1
             return False
         k.task_stack[child * k.task_frames + i] = z
     return True
@@ -95,20 +96,23 @@ def start_task(k, t):
     """A task that is there from the beginning: counted, never refused."""
     c = k.task_container[t]
     enroll(k, t)
-    k.task_mm[t] = new_mm(k, c)
+    k.task_mm[t] = k.task_runs[t] = new_mm(k, c)
     k.task_files[t] = new_fileset(k)
     k.procs[c] += 1
     k.task_charged[t] = c
-    k.task = t
-    take_stack(k, t, t)
+    for i in range(t * k.task_frames, (t + 1) * k.task_frames):
+        z = look_for_frame(k, k.task_node[t], c, -1)  # nobody is killed before the start
+        k.task_stack[i] = z
+        if z >= 0:
+            count_frame(k, z, KERNEL, 1)
 
 
-def begin_child(k, t, child):
+def begin_child(k, t, child, c):
     """What fork and thread share. Returns OK, or why there is no child."""
     if not pay_task(k, t, child):
         return REFUSED
-    if k.task_mm[t] >= 0 and not take_stack(k, t, child):
-        k.procs[k.task_charged[child]] -= 1
+    if not take_stack(k, t, child, c):
+        undo_child(k, child)
         return KILLED
     k.task_container[child] = k.task_container[t]
     k.task_node[child] = k.task_node[t]
@@ -116,13 +120,11 @@ def begin_child(k, t, child):
     return OK
 
 
-def fork_fits(k, t):
+def fork_fits(k, mm, c):
     """VServer checks the length of every range it is about to copy, not the pages in it."""
-    mm = k.task_mm[t]
-    c = k.mm_container[mm]
     i = k.mm_vmas[mm] - 1
     while i >= 0:
-        if k.vma_flags[i] & HAS_ANON:
+        if k.vma_flags[i] & PRIVATE and k.vma_flags[i] & HAS_ANON:
             if not fits(k, c, (k.vma_end[i] - k.vma_start[i] + 1) * k.unit):
                 return False
         i = k.vma_next[i] - 1
@@ -131,32 +133,47 @@ def fork_fits(k, t):
 
 def fork(k, t, child):
     """A new task with a copy of the address space: anonymous memory shared until written."""
-    if k.at_limit == TO_KILL_CURRENT and not fork_fits(k, t):
-        k.failcnt[k.mm_container[k.task_mm[t]]] += 1
-        return REFUSED
-    outcome = begin_child(k, t, child)
+    # the task's container, not its mm's: a thread may have been moved away from its mm (CA3)
+    c = k.task_container[t]
+    outcome = begin_child(k, t, child, c)
     if outcome != OK:
         return outcome
+    parent = k.task_mm[t]
+    if k.at_limit == TO_KILL_CURRENT and not fork_fits(k, parent, c):
+        k.failcnt[c] += 1
+        undo_child(k, child)
+        return REFUSED
+    mm = new_mm(k, c)
+    i = k.mm_vmas[parent] - 1
+    while i >= 0:
+        add_vma(k, mm, k.vma_object[i], k.vma_start[i], k.vma_end[i], k.vma_flags[i])
+        i = k.vma_next[i] - 1
+    outcome = copy_ptes(k, t, parent, mm)
+    if outcome != OK:
+        release_mm(k, mm)
+        undo_child(k, child)
+        return outcome
+    k.task_mm[child] = k.task_runs[child] = mm
+    copy_files(k, t, child)
     enroll(k, child)
     if k.task_last[t]:
         k.task_younger[k.task_last[t] - 1] = child + 1
     else:
         k.task_child[t] = child + 1
     k.task_last[t] = child + 1
-    # the child's container, not the mm's: a thread may have been moved away from its mm (CA3)
-    mm = new_mm(k, k.task_container[child])
-    k.task_mm[child] = mm
-    copy_files(k, t, child)
-    parent = k.task_mm[t]
-    i = k.mm_vmas[parent] - 1
-    while i >= 0:
-        add_vma(k, mm, k.vma_object[i], k.vma_start[i], k.vma_end[i], k.vma_flags[i])
-        i = k.vma_next[i] - 1
-    return copy_ptes(k, t, parent, child, mm)
+    return OK
 
 
-def copy_ptes(k, t, parent, child, mm):
+def undo_child(k, child):
+    """A fork that failed half-way leaves nothing behind."""
+    if not k.hung:
+        reap_task(k, child)
+    k.task_state[child] = UNBORN
+
+
+def copy_ptes(k, t, parent, mm):
     """Entries of every private range that has anonymous pages; other ranges refault."""
+    sort_ptes(k, parent)
     pte = k.mm_ptes[parent] - 1
     while pte >= 0:
         at = k.pte_word[pte]
@@ -166,10 +183,15 @@ def copy_ptes(k, t, parent, child, mm):
             i = find_vma(k, parent, v)
             special = w & PRESENT and not w & ZERO
             special = special and k.page_flags[k.pte_page[pte]] & KIND == SPECIAL
-            if i >= 0 and (k.vma_flags[i] & HAS_ANON or special):
+            both = PRIVATE | HAS_ANON
+            if i >= 0 and (k.vma_flags[i] & both == both or special):
                 to = place(k, t, mm, v)
                 if to < 0:
                     return KILLED
+                w = k.word[at]
+                if not w & (PRESENT | SWAP):  # reclaimed for the child's page table
+                    pte = k.pte_sibling[pte] - 1
+                    continue
                 if not special:
                     w &= ~WRITE
                     k.word[at] = w
@@ -191,7 +213,7 @@ def copy_pte(k, pte, w, copy, to):
 
 
 def thread(k, t, child):
-    outcome = begin_child(k, t, child)
+    outcome = begin_child(k, t, child, k.mm_container[k.task_mm[t]])
     if outcome != OK:
         return outcome
     k.task_state[child] = ALIVE
@@ -201,7 +223,7 @@ def thread(k, t, child):
     while k.task_thread[last]:
         last = k.task_thread[last] - 1
     k.task_thread[last] = child + 1
-    k.task_mm[child] = k.task_mm[t]
+    k.task_mm[child] = k.task_runs[child] = k.task_mm[t]
     k.mm_users[k.task_mm[t]] += 1
     k.task_files[child] = k.task_files[t]
     k.fileset_users[k.task_files[t]] += 1
@@ -215,7 +237,7 @@ def execute(k, t):
         k.files_failcnt[c] += 1
         return REFUSED
     release_mm(k, k.task_mm[t])
-    k.task_mm[t] = new_mm(k, c)
+    k.task_mm[t] = k.task_runs[t] = new_mm(k, c)
     return OK
 
 
@@ -228,8 +250,6 @@ def move(k, t, c):
     mm = k.task_mm[t]
     if left == c or k.mm_container[mm] != left:
         return OK
-    if k.rewalk:
-        change_container(k, mm, left, c, True)
     k.mm_container[mm] = c
     k.css[left] -= 1
     k.css[c] += 1
@@ -238,26 +258,25 @@ def move(k, t, c):
     if k.mms[c] > 1:
         index_entries(k, c)
     if k.rewalk:
-        change_container(k, mm, left, c, False)
+        change_container(k, mm, left)
     else:
         k.mapped[left] -= k.mm_rss[mm]
         k.mapped[c] += k.mm_rss[mm]
     return OK
 
 
-def change_container(k, mm, left, c, leaving):
-    """Every present page of mm leaves the old container, or (second pass) joins the new one."""
+def change_container(k, mm, left):
+    """Every present page of mm leaves the old container and joins the new one, page by page."""
+    sort_ptes(k, mm)
     pte = k.mm_ptes[mm] - 1
     while pte >= 0:
         w = k.word[k.pte_word[pte]]
         if w & PRESENT and not w & ZERO and vpage_of(k, pte) < k.vpages:
             page = k.pte_page[pte]
-            if leaving:
-                unlink(k, pte, page)
-                detach(k, pte, page, left)
-            else:
-                link(k, pte, page)
-                attach(k, pte, page, 0)
+            unlink(k, pte, page)
+            detach(k, pte, page, left)
+            link(k, pte, page)
+            attach(k, pte, page, 0)
         pte = k.pte_sibling[pte] - 1
 
 
@@ -265,6 +284,7 @@ def migrate(k, t, node):
     """Move the present pages of t's mm to a node: unmapped everywhere, then mapped again (CH8)."""
     k.task_node[t] = node
     mm = k.task_mm[t]
+    sort_ptes(k, mm)
     pte = k.mm_ptes[mm] - 1
     while pte >= 0:
         w = k.word[k.pte_word[pte]]
@@ -272,16 +292,17 @@ def migrate(k, t, node):
             page = k.pte_page[pte]
             z = k.page_zone[page]
             if k.page_flags[page] & KIND != SPECIAL and k.zone_node[z] != node:
-                migrate_page(k, page, node)
+                if not migrate_page(k, page, node, k.mm_container[mm]):
+                    return KILLED
         pte = k.pte_sibling[pte] - 1
     return OK
 
 
-def migrate_page(k, page, node):
+def migrate_page(k, page, node, c):
     kind = k.page_flags[page] & KIND
-    z = node
-    if k.zone_free[z] <= k.zone_min[z]:
-        return
+    z = node if k.own_zone[c] < 0 else k.own_zone[c]
+    if k.zone_node[z] != node or k.zone_free[z] <= k.zone_min[z]:
+        return True
     n = k.page_maps[page] + k.page_swaps[page]
     pte = k.page_rmap[page] - 1
     for _ in range(n):
@@ -302,13 +323,15 @@ def migrate_page(k, page, node):
     if on_lru:
         lru_add(k, page)
     k.held_page = page
+    paid = True
     pte = k.page_rmap[page] - 1
     for _ in range(n):
         after = k.pte_next[pte]
         if k.word[k.pte_word[pte]] & ZERO:
-            restore(k, pte, page)
+            paid = restore(k, pte, page) and paid
         pte = after
     release_hold(k)
+    return paid
 
 
 def restore(k, pte, page):
@@ -320,9 +343,10 @@ def restore(k, pte, page):
     if paid < 0:
         unlink(k, pte, page)
         k.word[at] = w & ~0xFF
-    else:
-        k.word[at] = (w & ~ZERO) | PRESENT
-        attach(k, pte, page, paid)
+        return False
+    k.word[at] = (w & ~ZERO) | PRESENT
+    attach(k, pte, page, paid)
+    return True
 
 
 # address ranges
@@ -347,7 +371,11 @@ def add_vma(k, mm, o, start, end, flags):
 
 
 def cut_vmas(k, mm, start, end):
-    """No vma of mm covers [start, end) afterwards; the rest of a cut one stays."""
+    """No vma of mm covers [start, end) afterwards; the rest of a cut one stays.
+
+    Returns HAS_ANON if there may be anonymous pages in what was cut out.
+    """
+    lost = 0
     before = -1
     i = k.mm_vmas[mm] - 1
     while i >= 0:
@@ -355,6 +383,7 @@ def cut_vmas(k, mm, start, end):
         low = max(start, k.vma_start[i])
         high = min(end, k.vma_end[i])
         if low < high:
+            lost |= k.vma_flags[i] & HAS_ANON
             k.mm_size[mm] -= high - low
             if k.vma_end[i] > high and k.vma_start[i] < low:
                 k.mm_size[mm] -= k.vma_end[i] - high
@@ -376,6 +405,7 @@ def cut_vmas(k, mm, start, end):
                 continue
         before = i
         i = after
+    return lost
 
 
 def map_range(k, t, o, start, end, flags):
@@ -387,10 +417,9 @@ def map_range(k, t, o, start, end, flags):
             return REFUSED
         k.files[c] += 1
         k.obj_filed[o] = c + 1
-    add_vma(k, mm, o, start, end, flags)
-    i = k.mm_vmas[mm] - 1
+    i = add_vma(k, mm, o, start, end, flags)
     k.mm_vmas[mm] = k.vma_next[i]
-    cut_vmas(k, mm, start, end)
+    k.vma_flags[i] |= cut_vmas(k, mm, start, end)
     k.vma_next[i] = k.mm_vmas[mm]
     k.mm_vmas[mm] = i + 1
     return OK
@@ -428,7 +457,7 @@ def open_file(k, t, o):
     if not below(k.files_limit[c], k.files[c], k.quirks):
         k.files_failcnt[c] += 1
         return REFUSED
-    if k.open_files % k.files_per_frame == 0 and not take_file_frame(k, t):
+    if k.files_per_frame and not take_file_frame(k, t):
         return KILLED
     k.open_files += 1
     k.files[c] += 1
@@ -508,6 +537,19 @@ def copy_files(k, t, child):
 
 
 # containers
+
+
+def make_container(k, c):
+    if k.alive[c]:
+        return REFUSED
+    k.alive[c] = 1
+    k.limit[c] = k.table_limit[c]
+    k.procs_limit[c] = k.table_procs[c]
+    k.files_limit[c] = k.table_files[c]
+    k.failcnt[c] = 0
+    k.procs_failcnt[c] = 0
+    k.files_failcnt[c] = 0
+    return OK
 
 
 def remove_container(k, c):

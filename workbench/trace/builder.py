@@ -13,8 +13,10 @@ Spans = tuple[tuple[int, int], ...]  # disjoint, sorted, half-open runs of pages
 
 def without(spans: Spans, start: int, stop: int) -> Spans:
     """`spans` minus the run start..stop-1."""
-    cut = [(a, b) for s, e in spans for a, b in ((s, min(e, start)), (max(s, stop), e)) if a < b]
-    return tuple(cut)
+    if start >= stop:
+        return spans
+    parts = ((p, q) for s, e in spans for p, q in ((s, min(e, start)), (max(s, stop), e)))
+    return tuple((p, q) for p, q in parts if p < q)
 
 
 def within(spans: Spans, start: int, stop: int) -> Spans:
@@ -116,11 +118,14 @@ class TraceBuilder:
             count,
             self._values.setdefault(value, len(self._values)),
         )
-        for cells, cell in zip(self._columns.values(), row, strict=True):
-            try:
+        length = len(self._columns["op"])
+        try:
+            for cells, cell in zip(self._columns.values(), row, strict=True):
                 cells.append(cell)
-            except OverflowError:
-                raise ValueError(f"{op.name}: {cell} does not fit its column") from None
+        except (OverflowError, TypeError):
+            for cells in self._columns.values():
+                del cells[length:]
+            raise ValueError(f"{op.name}: {cell!r} does not fit its column") from None
 
     def _run(self, obj: str, page: int | range, count: int | None) -> tuple[int, int]:
         """(first page, number of pages)."""

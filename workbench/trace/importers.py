@@ -368,7 +368,11 @@ class _Converter:
         for number, exe in enumerate(self.exe, 1):
             base = exe.rpartition("/")[2].removeprefix("x86_64-linux-gnu-")
             tasks.append(Task(f"{base}.{number}", home if number == 1 else "root"))
-        names = [chr(ord("A") + i) for i in range(len(self.rank))] if self.subtrees else ["A"]
+        names = (
+            [f"{chr(65 + i % 26)}{i // 26 or ''}" for i in range(len(self.rank))]
+            if self.subtrees
+            else ["A"]
+        )
         objects: list[Object] = []
         index: dict[int, int] = {}
         taken: dict[str, int] = {}

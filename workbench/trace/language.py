@@ -103,7 +103,9 @@ LANGUAGE: dict[Op, Spec] = {
 }
 BIRTHS = (Op.fork, Op.thread)  # the ops that create their target task
 
-_ESCAPED = re.compile(r"""([ -\[\]-~]|\\([abfnrtv\\'"]|x[0-9a-fA-F]{2}|[0-3]?[0-7]{1,2}))*""")
+_ESCAPED = re.compile(
+    r"""([ -\[\]-~]|\\([abfnrtv\\'"]|x[0-9a-fA-F]{2}|(?![4-7][0-7]{2})[0-7]{1,3}))*"""
+)
 
 
 def control_write(value: str) -> tuple[str, bytes]:

@@ -1,0 +1,65 @@
+"""The bytes a limit file takes: the table of section 1 of the patch's specification."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbench.kernel import Knobs
+from workbench.kernel.counters import write_limit
+
+EINVAL = None
+BOTH = {  # what is written -> the limit, whatever the word size
+    b"100": 100,
+    b"100\n": EINVAL,  # plain echo
+    b"": 0,  # a write of no bytes succeeds
+    b"\n": EINVAL,
+    b" 12": EINVAL,
+    b"12 ": EINVAL,
+    b"+5": EINVAL,
+    b"-1": EINVAL,
+    b"12abc": EINVAL,
+    b"0x10": EINVAL,
+    b"012": 12,
+    b"12\0zz": 12,
+    b"0": 0,
+    b"\0": EINVAL,  # no digits: `\n` in the table
+    b"12\n\0": EINVAL,
+}
+WIDE = {
+    64: {b"18446744073709551615": 2**64 - 1, b"18446744073709551616": 0},
+    32: {
+        b"4294967295": 2**32 - 1,
+        b"4294967296": 0,
+        b"4294967297": 1,
+        b"18446744073709551615": 2**32 - 1,
+        b"18446744073709551616": 0,
+    },
+}
+
+
+@pytest.mark.parametrize("word", [64, 32])
+@pytest.mark.parametrize("written", BOTH, ids=repr)
+def test_any_word(written, word):
+    assert write_limit(written, word) == BOTH[written]
+
+
+@pytest.mark.parametrize(("word", "written"), [(w, text) for w in WIDE for text in WIDE[w]])
+def test_overflow_is_silent(word, written):
+    assert write_limit(written, word) == WIDE[word][written]
+
+
+@pytest.mark.parametrize(("word", "limit"), [(64, 9223372036854775807), (32, 2147483647)])
+def test_no_limit_is_long_max(word, limit):
+    assert Knobs(word=word).no_limit == limit
+
+
+@given(st.integers(0, 2**80), st.sampled_from([32, 64]))
+def test_digits_count_modulo_the_word(number, word):
+    assert write_limit(str(number).encode(), word) == number % 2**word
+
+
+@given(st.binary(min_size=1, max_size=8))
+def test_only_digits_then_nul_or_the_end(written):
+    digits = written.partition(b"\0")[0]
+    accepted = digits.isdigit() and digits.isascii()
+    assert (write_limit(written) is not None) == accepted

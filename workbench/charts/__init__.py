@@ -1,0 +1,96 @@
+"""Table in, matplotlib Axes out; nothing here simulates. `Run.plot` and `Run.save` come here.
+
+`usage`, `failcnt`, `oom`, `nodes`, `owners`, `multiples` take tables and return Axes; for each a
+`describe_` function returns the sentence that serves as caption and alt text.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from workbench.kernel import did_you_mean
+
+from .export import save_chart, save_result
+from .multiples import describe_multiples, multiples
+from .nodes import describe_nodes, nodes
+from .owners import describe_owners, owners
+from .style import WIDTH, Chart
+from .usage import describe_failcnt, describe_oom, describe_usage, failcnt, oom, usage
+
+RUN = ("run", "usage", "failcnt", "oom", "nodes", "owners")
+
+
+def figure_of(result, kind: str, **options) -> Chart:
+    """A chart of a Run (see RUN) or of a Comparison ("multiples"), with sentence and provenance."""
+    known = ("multiples",) if hasattr(result, "runs") else RUN
+    if kind not in known:
+        raise ValueError(f"no chart {kind!r} of this result{did_you_mean(kind, known)}")
+    chart = (_compared if kind == "multiples" else _of_run)(result, kind, **options)
+    chart.provenance = result.provenance()
+    return chart
+
+
+def _compared(result, kind: str) -> Chart:
+    table, kills, hangs = result.table(), result.oom(), result.hangs()
+    chart = multiples(table, kills, hangs)[0][0].figure
+    chart.title = f"{result.name} under {len(result)} schemes"
+    chart.sentence = describe_multiples(table, kills, hangs)
+    chart.data = _metrics(table, "usage", "limit", "failcnt", "peak")
+    return chart
+
+
+def _of_run(run, kind: str, at: int | None = None) -> Chart:
+    table, kills, hang = run.table(), run.oom(), run.hang
+    name = f"{run.name} under {run.scheme.label}"
+    if kind == "nodes":
+        data = run.nodes()
+        chart, words = nodes(data)[0].figure, describe_nodes(data)
+    elif kind == "owners":
+        # at the end everything may be gone: then the busiest moment
+        over = not any(run.usage_exact().values())
+        at = (run.busiest() if over else len(run.trace)) if at is None else at
+        data, when = run.owners(at), f"after event {at:,}"
+        title = f"Who pays for which page {when}: {name}"
+        chart = owners(data, title, tuple(run.containers)).figure
+        words = describe_owners(data, f"of {name} {when}")
+    elif kind == "oom":
+        data = kills
+        chart, words = oom(kills, len(run.trace), hang).figure, describe_oom(kills, hang)
+    elif kind == "failcnt":
+        data = _metrics(table, "failcnt")
+        chart, words = failcnt(table, kills, hang).figure, describe_failcnt(table, hang)
+    elif kind == "usage":
+        data = _metrics(table, "usage", "limit", "peak")
+        chart, words = usage(table, kills, hang).figure, describe_usage(table, kills, hang)
+    else:
+        data = _metrics(table, "usage", "limit", "failcnt", "peak")
+        chart = Chart(figsize=(WIDTH, 4.8))
+        upper, lower = chart.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+        usage(table, kills, hang, upper).set_xlabel("")
+        failcnt(table, kills, hang, lower).set_title("", loc="left")
+        words = f"{describe_usage(table, kills, hang)} {describe_failcnt(table)}"
+    chart.title, chart.sentence, chart.data = f"{kind} of {name}", words, data
+    return chart
+
+
+def _metrics(table, *metrics: str):
+    return table[table["metric"].isin(metrics)].reset_index(drop=True)
+
+
+def save(result, folder: str | Path) -> list[Path]:
+    """Everything about a Run or a Comparison as files; see `Run.save`."""
+    if hasattr(result, "runs"):
+        charts = {"comparison": figure_of(result, "multiples")}
+        tables = {"samples": result.table(), "summary": result.summary(), "oom": result.oom()}
+    else:
+        charts = {kind: figure_of(result, kind) for kind in RUN[1:]}
+        tables = {"samples": result.table(), "summary": result.summary(),
+                  "oom_candidates": result.oom_candidates()}  # fmt: skip
+    return save_result(folder, charts, tables, result.provenance())
+
+
+__all__ = [
+    "Chart", "describe_failcnt", "describe_multiples", "describe_nodes", "describe_oom",
+    "describe_owners", "describe_usage", "failcnt", "figure_of", "multiples", "nodes", "oom",
+    "owners", "save", "save_chart", "usage",
+]  # fmt: skip

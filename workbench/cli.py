@@ -1,0 +1,967 @@
+"""The command line: `workbench COMMAND ...`; without a command the main job.
+
+Data goes to stdout, talk to stderr; files appear whole or not at all. Exit codes:
+
+    0    fine
+    1    `check` found a difference
+    2    bad input: an unknown name, a bad option, a malformed file
+    3    the environment: cannot write, a package or the memory is missing
+    4    a defect of the workbench itself, with its traceback
+    130  interrupted
+
+Everything heavy is imported by the command that needs it, so that help and lists come at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import shutil
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+SMALL = 300_000  # page accesses; below, starting the compiled engine costs more than it saves
+MAIN_JOB, MAIN_LIMIT = "gcc2", "24MiB"
+CODES = (
+    "Exit codes: 0 fine; 1 check found a difference; 2 bad input (unknown name, bad option, "
+    "malformed file); 3 environment (cannot write, package missing); 4 defect of the workbench; "
+    "130 interrupted. Data goes to stdout, talk to stderr. --debug shows tracebacks."
+)
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)  # fmt: skip
+trace_app = typer.Typer(help="Look at traces, check them, convert them.", no_args_is_help=True)
+app.add_typer(trace_app, name="trace")
+
+
+class Mistake(Exception):
+    """Something the person at the keyboard can put right (exit code 2)."""
+
+
+class Trouble(Exception):
+    """Something about the machine they work on (exit code 3)."""
+
+
+# ---- talking -------------------------------------------------------------------------------------
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def show_json(data: Any) -> None:
+    print(json.dumps(data, indent=1, ensure_ascii=False, default=str))
+
+
+def cell(value: Any) -> str:
+    """A value in a table: whole numbers as they are, others with two decimals, nothing as "-"."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.0f}" if value == int(value) else f"{value:.2f}"
+    return str(value)
+
+
+def grid(columns: Iterable[str], rows: Iterable[Iterable]) -> str:
+    """A table as text: names to the left, numbers to the right."""
+    rows = [list(row) for row in rows]
+    text = [list(columns), *([cell(value) for value in row] for row in rows)]
+    number = [
+        any(isinstance(row[i], int | float) and not isinstance(row[i], bool) for row in rows)
+        for i in range(len(text[0]))
+    ]
+    widths = [max(len(line[i]) for line in text) for i in range(len(text[0]))]
+    return "\n".join(
+        "  ".join(
+            word.rjust(width) if right else word.ljust(width)
+            for word, width, right in zip(line, widths, number, strict=True)
+        ).rstrip()
+        for line in text
+    )
+
+
+def wrapped(sentence: str) -> str:
+    return textwrap.fill(sentence, 100, break_long_words=False, break_on_hyphens=False)
+
+
+def csv_text(columns: Iterable[str], rows: Iterable[Iterable]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+class Progress:
+    """One line on stderr, once the work has taken a second; a counter where there is a terminal."""
+
+    def __init__(self, what: str):
+        self.what, self.begun, self.shown = what, time.monotonic(), False
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() - self.begun < 1 or done >= total:
+            return
+        if sys.stderr.isatty():
+            print(f"\r{self.what}: {done / total:4.0%}", end="", file=sys.stderr, flush=True)
+        elif not self.shown:
+            say(f"{self.what} ...")
+        self.shown = True
+
+    def close(self) -> None:
+        if self.shown and sys.stderr.isatty():
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+# ---- files: whole or not at all ------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def folder_to(target: Path) -> Iterator[Path]:
+    """A new folder to fill; its files move to `target` when all of them are there."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not target.is_dir():
+            raise Trouble(f"cannot write to {target}: it is a file, a folder is needed")
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as problem:
+        raise Trouble(f"cannot write to {target}: {problem.strerror}") from problem
+    try:
+        yield work
+        if not target.exists():
+            work.chmod(0o777 & ~umask())
+            os.replace(work, target)
+        else:
+            for path in sorted(work.rglob("*")):
+                place = target / path.relative_to(work)
+                if path.is_dir():
+                    place.mkdir(exist_ok=True)
+                else:
+                    os.replace(path, place)
+    except OSError as problem:
+        raise Trouble(f"cannot write to {target}: {problem.strerror or problem}") from problem
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_file(target: Path, text: str) -> None:
+    """Write beside the target, then rename."""
+    if target.is_dir():
+        raise Trouble(f"cannot write {target}: it is a folder")
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as problem:
+        raise Trouble(f"cannot write {target}: {problem.strerror}") from problem
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as out:
+            out.write(text)
+        Path(name).chmod(0o666 & ~umask())
+        os.replace(name, target)
+    except OSError as problem:
+        raise Trouble(f"cannot write {target}: {problem.strerror}") from problem
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def save(result: Any, folder: Path) -> None:
+    """Tables, charts and provenance of a run or a comparison."""
+    with folder_to(folder) as work:
+        files = len(result.save(work))
+    say(f"{files} files in {folder}{os.sep}")
+
+
+# ---- reading options -----------------------------------------------------------------------------
+
+
+def pairs(given: list[str] | None, option: str, form: str) -> dict[str, str]:
+    """`key=value` options as a dict."""
+    found = {}
+    for text in given or []:
+        key, equals, value = text.partition("=")
+        if not (key and equals and value):
+            raise Mistake(f"{option} {text}: write {option} {form}")
+        if key in found:
+            raise Mistake(f"{option}: {key} is given twice")
+        found[key] = value
+    return found
+
+
+def guess(name: str, known: Iterable[str]) -> str:
+    from workbench.kernel import did_you_mean
+
+    return did_you_mean(name, list(known))
+
+
+def number(text: str, what: str) -> int:
+    if not (text.isascii() and text.removeprefix("-").isdigit()):
+        raise Mistake(f"{what}={text}: a whole number is expected")
+    return int(text)
+
+
+def like(default: Any, text: str, what: str) -> Any:
+    """`text` as a value of the same type as a knob's default."""
+    if isinstance(default, bool):
+        if text.lower() not in ("true", "false"):
+            raise Mistake(f"{what}={text}: true or false is expected")
+        return text.lower() == "true"
+    return number(text, what) if isinstance(default, int) else text
+
+
+def parameter(known: Any, text: str) -> Any:
+    """`text` as a value of a scenario's parameter; sizes such as 24MiB where pages are meant."""
+    if known.optional and text.lower() == "none":
+        return None
+    for choice in known.choices:
+        if str(choice).lower() == text.lower():
+            return choice
+    if known.low is None or known.choices:
+        return text
+    from workbench.results.units import pages
+
+    return number(text, known.name) if text.lstrip("-").isdigit() else pages(text)
+
+
+class Source:
+    """What `run`, `compare` and `explain` replay: a scenario, or a trace in a file."""
+
+    def __init__(
+        self,
+        given: str,
+        params: list[str] | None = None,
+        nodes: int | None = None,
+        place: list[str] | None = None,
+        limits: list[str] | None = None,
+        settings: list[str] | None = None,
+        engine: str = "auto",
+    ):
+        from workbench import scenarios
+        from workbench.kernel import Knobs, Machine
+
+        self.places = {
+            box: number(node, f"--place {box}")
+            for box, node in pairs(place, "--place", "CONTAINER=NODE").items()
+        }
+        chosen = pairs(params, "--param", "key=value")
+        if given in scenarios.names():
+            self.thing = self.trace = self.scenario(given, chosen, nodes)
+            self.trace, machine = self.thing.trace, self.thing.machine
+        else:
+            if chosen:
+                raise Mistake(f"--param is for scenarios; {given} is a trace")
+            trace = read_trace(given, scenarios.names())
+            machine = Machine(nodes=nodes or 1 + max((t.node for t in trace.tasks), default=0))
+            self.trace = self.placed(trace, machine.nodes)
+            self.thing = Named(trace_name(given), self.trace)
+        knobs: dict[str, Any] = {}
+        of_machine: dict[str, int] = {}
+        known = {f.name: f.default for f in fields(Knobs)}
+        for key, text in pairs(settings, "--set", "knob=value").items():
+            if key in ("frames", "swap"):
+                of_machine[key] = number(text, f"--set {key}")
+            elif key in known:
+                knobs[key] = like(known[key], text, f"--set {key}")
+            else:
+                raise Mistake(f"unknown knob {key!r}{guess(key, [*known, 'frames', 'swap'])}")
+        self.options: dict[str, Any] = knobs | {
+            "machine": replace(machine, **of_machine),
+            "engine": quickest(engine, self.trace),
+            "limits": {
+                box: None if size == "none" else size
+                for box, size in pairs(limits, "--limit", "CONTAINER=64MiB").items()
+            },
+        }
+
+    def samples(self, given: int | None, output: Path | None) -> int:
+        """Enough points in time for a scenario to find its marks, unless they would be saved."""
+        if given or output or not hasattr(self.thing, "sample_every"):
+            return given or 400
+        return max(400, len(self.trace) // self.thing.sample_every)
+
+    def scenario(self, name: str, chosen: dict[str, str], nodes: int | None) -> Any:
+        from workbench import scenarios
+
+        known = scenarios.parameters(name)
+        for key in chosen:
+            if key not in known:
+                raise Mistake(f"{name}: unknown parameter {key!r}{guess(key, known)}")
+        values = {key: parameter(known[key], text) for key, text in chosen.items()}
+        if nodes is not None:
+            values["nodes"] = nodes
+        if self.places:
+            values["place"] = self.places
+        return scenarios.get(name, **values)
+
+    def placed(self, trace: Any, nodes: int) -> Any:
+        """A bare trace with its containers' tasks on other nodes."""
+        from copy import copy
+
+        names = [c.name for c in trace.containers]
+        for box, node in self.places.items():
+            if box not in names:
+                raise Mistake(f"--place: no container {box!r}{guess(box, names)}")
+            if not 0 <= node < nodes:
+                raise Mistake(f"--place {box}={node}: nodes are 0 to {nodes - 1} (--nodes)")
+        if not self.places:
+            return trace
+        moved = copy(trace)
+        moved.tasks = [
+            replace(t, node=self.places.get(t.container, t.node)) for t in trace.tasks
+        ]
+        return moved
+
+
+class Named:
+    """A trace with its file's name, for `replay` and `compare`."""
+
+    def __init__(self, name: str, trace: Any):
+        self.name, self.trace = name, trace
+
+
+def quickest(engine: str, trace: Any) -> str:
+    """`auto` means interpreted for a small trace, else whatever there is."""
+    from workbench.kernel import choose
+
+    if engine == "auto" and (len(trace) < SMALL and sum(trace.count) < SMALL):
+        return "interpreted"
+    return choose(engine)
+
+
+def trace_name(given: str) -> str:
+    return Path(given).name.partition(".")[0]
+
+
+def read_trace(given: str, scenarios: Iterable[str] = (), containers: str = "subtrees") -> Any:
+    """The trace in a file or folder; recordings (*.rec, *.rec.xz) are converted on the way."""
+    from workbench.trace import Trace
+
+    path = Path(given)
+    if not path.exists():
+        if scenarios and not path.suffix and path.name == given:
+            raise Mistake(f"unknown scenario {given!r}{guess(given, scenarios)}")
+        raise Mistake(f"no trace at {given}")
+    try:
+        if path.name.endswith((".rec", ".rec.xz")):
+            from workbench.trace.importers import from_ptrec
+
+            return from_ptrec(path, containers)
+        return Trace.load(path)
+    except OSError as problem:
+        raise Mistake(f"{given} cannot be read: {problem.strerror or problem}") from problem
+
+
+def chosen_schemes(given: list[str] | None) -> list[str]:
+    from workbench import schemes
+
+    if not given or given == ["all"]:
+        return schemes.names()
+    return [schemes.get(name).label for name in given]
+
+
+# ---- options that several commands take ----------------------------------------------------------
+
+What = Annotated[str, typer.Argument(metavar="SCENARIO_OR_TRACE", show_default=False)]
+Engine = Annotated[str, typer.Option(help="compiled, interpreted, or auto: by size of the trace.")]
+LimitOption = Annotated[
+    list[str] | None,
+    typer.Option("--limit", metavar="CONTAINER=64MiB", help="Bytes, pages, or none; repeatable."),
+]
+NodesOption = Annotated[int | None, typer.Option("--nodes", min=1, help="NUMA nodes.")]
+PlaceOption = Annotated[
+    list[str] | None,
+    typer.Option("--place", metavar="CONTAINER=NODE", help="Where its tasks run; repeatable."),
+]
+ParamOption = Annotated[
+    list[str] | None,
+    typer.Option("--param", metavar="KEY=VALUE", help="A scenario's parameter; see `show`."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KNOB=VALUE", help="A knob of the kernel; frames; swap."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FOLDER", help="Save tables and charts there."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Scheme = Annotated[str, typer.Option("--scheme", help="first_touch, first_touch:lists=lru, ...")]
+Samples = Annotated[
+    int | None, typer.Option(min=1, help="Points in time in tables and charts, about (400).")
+]
+
+
+# ---- the main job --------------------------------------------------------------------------------
+
+
+@app.callback(invoke_without_command=True, help=(
+    "Who pays for shared memory? Replays what programs did with memory under every rule for "
+    "charging shared pages to containers.\n\nWithout a command, the main job: two recorded "
+    "compilations under every scheme, without limits and with a limit; one table on stdout, a "
+    "chart and the tables in report/."), epilog=CODES)  # fmt: skip
+def main_job(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    if context.invoked_subcommand is not None:
+        return
+    from workbench.charts import save_chart
+    from workbench.results import compare, tables
+    from workbench.results.units import pages
+
+    free, bound = Source(MAIN_JOB), Source(MAIN_JOB, limits=[f"{c}={MAIN_LIMIT}" for c in "AB"])
+    schemes = chosen_schemes(None)
+    progress = Progress(f"replaying {MAIN_JOB} under {len(schemes)} schemes, twice")
+    loose = compare(free.thing, progress=lambda i, n: progress(i, 2 * n), **free.options)
+    tight = compare(bound.thing, progress=lambda i, n: progress(i + n, 2 * n), **bound.options)
+    progress.close()
+    columns, rows = main_table(loose, tight)
+    print(f"{free.thing.title}, in containers A and B ({MAIN_JOB}); pages of 4KiB.\n"
+          "peak     the most that a container is ever charged, without limits\n"
+          f"failcnt  refusals with a limit of {MAIN_LIMIT} ({pages(MAIN_LIMIT)} pages) on each\n"
+          "reads    disk reads on top of those without limits\n")  # fmt: skip
+    print(grid(columns, rows) + "\n")
+    for sentence in main_sentences(rows):
+        print(wrapped(sentence))
+    sampled = (row for run in loose.runs for row in tables.tidy(run))
+    with folder_to(Path("report")) as work:
+        (work / "summary.csv").write_text(csv_text(columns, rows), encoding="utf-8")
+        everything = csv_text(tables.COLUMNS["table"], sampled)
+        (work / "without_limits.csv").write_text(everything, encoding="utf-8")
+        save_chart(tight.plot(), work / f"limit_{MAIN_LIMIT}", ("svg", "png"))
+    say(f"chart and tables are in {Path('report').resolve()}{os.sep}")
+
+
+def main_table(loose: Any, tight: Any) -> tuple[list[str], list[list]]:
+    """Per scheme: peaks without limits; refusals, disk reads and victims with them."""
+    from workbench.results import tables
+
+    names = tables.COLUMNS["summary"]
+    columns = ["scheme", "peak A", "peak B", "B/A", "failcnt A", "failcnt B", "reads A", "reads B"]
+    rows = []
+    for free, bound in zip(loose.runs, tight.runs, strict=True):
+        before, after = (
+            {row[0]: dict(zip(names, row, strict=True)) for row in tables.summary(run)}
+            for run in (free, bound)
+        )
+        a, b = before["A"]["peak"], before["B"]["peak"]
+        rows.append([
+            free.scheme.label, a, b, round(b / a, 2) if a else None,
+            after["A"]["failcnt"], after["B"]["failcnt"],
+            *(after[box]["major"] - before[box]["major"] for box in "AB"),
+            " ".join(kill[7] for kill in tables.oom(bound)),
+        ])  # fmt: skip
+    return [*columns, "killed"], rows
+
+
+def main_sentences(rows: list[list]) -> Iterator[str]:
+    """What the table of the main job says, from its numbers."""
+    charged = [row for row in rows if row[3]]
+    low, high = (pick(charged, key=lambda row: row[3]) for pick in (min, max))
+    yield (f"Without limits B's peak is {low[3]:.0%} of A's under {low[0]} and {high[3]:.0%} "
+           f"under {high[0]}: the same work, another bill.")  # fmt: skip
+    groups: dict[str, list[str]] = {}
+    for row in charged:
+        who = " and ".join(box for box, n in zip("AB", row[4:6], strict=True) if n) or "nobody"
+        groups.setdefault(who, []).append(row[0])
+    yield "With the limit: " + "; ".join(
+        f"{who}{' alone' * (len(who) == 1)} refused under {', '.join(names)}"
+        for who, names in groups.items()
+    ) + "."  # fmt: skip
+    for row in charged:
+        if row[8]:
+            yield f"Killed under {row[0]}: {row[8].replace(' ', ', ')}."
+
+
+# ---- looking around ------------------------------------------------------------------------------
+
+
+@app.command("list")
+def list_command(as_json: Json = False) -> None:
+    """Scenarios and schemes, with title and source."""
+    from workbench import scenarios, schemes
+
+    stories = scenarios.table()
+    rules = [
+        {"scheme": s.name, "title": s.title, "source": s.module.SOURCE}
+        for s in map(schemes.get, schemes.names())
+    ]
+    if as_json:
+        show_json({"scenarios": stories, "schemes": rules})
+        return
+    for kind, rows in (("scenario", stories), ("scheme", rules)):
+        print(grid([kind, "title", "source"], [(r[kind], r["title"], r["source"]) for r in rows]))
+        print()
+
+
+@app.command()
+def show(
+    scenario: Annotated[str, typer.Argument(show_default=False)],
+    params: ParamOption = None,
+    as_json: Json = False,
+) -> None:
+    """The story of one scenario.
+
+    Question, source, parameters, predictions, machine and containers with their limits.
+    """
+    from workbench import scenarios
+
+    if scenario not in scenarios.names():
+        raise Mistake(f"unknown scenario {scenario!r}{guess(scenario, scenarios.names())}")
+    story = Source(scenario, params).thing
+    known = scenarios.parameters(scenario)
+    boxes = [c for c in story.trace.containers if c.name != "root"]
+    machine = story.machine
+    if as_json:
+        show_json({
+            "scenario": story.name, "title": story.title, "source": story.source,
+            "question": story.question, "parameters": story.parameters,
+            "prediction": story.prediction,
+            "machine": {k: getattr(machine, k) for k in ("nodes", "frames", "swap")},
+            "knobs": story.knobs.changed(), "containers": {c.name: c.limit for c in boxes},
+            "trace": {k: len(getattr(story.trace, k)) for k in ("op", "tasks", "objects")},
+            "notes": story.notes,
+        })  # fmt: skip
+        return
+    print(f"{story.name}: {story.title}\n  {story.question}\n  source: {story.source}\n")
+    print(grid(["parameter", "value", "may be"],
+               [(k, str(story.parameters.get(k, p.default)), may_be(p)) for k, p in known.items()]))
+    print("\n" + grid(["scheme", "prediction"], story.prediction.items()))
+    print("\n" + grid(["container", "limit (pages)"], [(c.name, c.limit) for c in boxes]))
+    knobs = ", ".join(f"{k}={v}" for k, v in story.knobs.changed().items())
+    print(f"\nmachine: {machine.nodes} node{'s' * (machine.nodes > 1)} of {machine.frames} frames, "
+          f"{machine.swap} pages of swap" + (f"; knobs: {knobs}" if knobs else ""))  # fmt: skip
+    print(f"trace: {len(story.trace)} events of {len(story.trace.tasks)} tasks on "
+          f"{len(story.trace.objects)} objects")  # fmt: skip
+    for note in story.notes:
+        print(f"note: {note}")
+
+
+def may_be(known: Any) -> str:
+    if known.choices:
+        allowed = ", ".join(map(str, known.choices))
+    elif known.low is not None:
+        allowed = f"{known.low} to {known.high}"
+    else:
+        return "spread, together, or --place"
+    return allowed + (", none" if known.optional else "")
+
+
+@app.command("schemes")
+def schemes_command(as_json: Json = False) -> None:
+    """What each scheme does and promises.
+
+    Computed from its declared parts and promises; the tests try to break each promise.
+    """
+    from dataclasses import fields as fields_of
+
+    from workbench import schemes
+
+    rows = schemes.table()
+    if as_json:
+        show_json(rows)
+        return
+    parts = [f.name for f in fields_of(schemes.Parts)]
+    promises = list(schemes.PROMISES)
+    for names in (["title", "source"], parts, promises):
+        print(grid(["scheme", *names], [[row["scheme"], *(row[n] for n in names)] for row in rows]))
+        print()
+    print(grid(["promise", "means"], schemes.PROMISES.items()))
+
+
+# ---- replaying -----------------------------------------------------------------------------------
+
+
+def about(run: Any) -> dict[str, Any]:
+    """A run as JSON."""
+    from workbench.results import tables
+
+    def records(name: str, rows: Iterable[tuple]) -> list[dict]:
+        return [dict(zip(tables.COLUMNS[name], row, strict=True)) for row in rows]
+
+    return {
+        "scheme": run.scheme.label,
+        "sentence": run.sentence(),
+        "hang": run.hang,
+        "summary": records("summary", tables.summary(run)),
+        "kills": records("oom", tables.oom(run)),
+        "measured": verdicts(run),
+    }
+
+
+@app.command()
+def run(
+    what: What,
+    scheme: Scheme = "first_touch",
+    engine: Engine = "auto",
+    limit: LimitOption = None,
+    nodes: NodesOption = None,
+    place: PlaceOption = None,
+    param: ParamOption = None,
+    set_: SetOption = None,
+    samples: Samples = None,
+    events: Annotated[
+        str | None,
+        typer.Option(metavar="[FILE.csv]", help="One row per event, with everybody's usage and "
+                     "failcnt after it: to a file, or to stdout instead of the summary."),
+    ] = None,
+    output: Output = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Replay under one scheme."""
+    from workbench.results import replay, tables
+
+    if events == "-" and as_json:
+        raise Mistake("--json and --events would both go to stdout; give --events a file")
+    source = Source(what, param, nodes, place, limit, set_, engine)
+    progress = Progress(f"replaying {source.thing.name}")
+    samples = source.samples(samples, output)
+    result = replay(source.thing, scheme, samples=samples, progress=progress, **source.options)
+    if events:
+        text = csv_text(*tables.steps(result))
+    progress.close()
+    if events and events != "-":
+        write_file(Path(events), text)
+        say(f"{len(result.trace)} rows in {events}")
+    if output:
+        save(result, output)
+    if events == "-":
+        print(text, end="")
+    elif as_json:
+        show_json(about(result) | {"provenance": result.provenance()})
+    else:
+        print(f"{result.name} under {result.scheme.label} ({result.scheme.title}), pages of 4KiB\n")
+        print(grid(tables.COLUMNS["summary"], tables.summary(result)))
+        kills = list(tables.oom(result))
+        if kills:
+            print("\n" + grid(tables.COLUMNS["oom"][2:], [kill[2:] for kill in kills]))
+        print()
+        show_verdicts([result])
+        print(wrapped(result.sentence()))
+
+
+@app.command("compare")
+def compare_command(
+    what: What,
+    scheme: Annotated[
+        list[str] | None, typer.Option(help="Repeatable; all of them when none is given.")
+    ] = None,
+    engine: Engine = "auto",
+    limit: LimitOption = None,
+    nodes: NodesOption = None,
+    place: PlaceOption = None,
+    param: ParamOption = None,
+    set_: SetOption = None,
+    samples: Samples = None,
+    output: Output = None,
+    as_json: Json = False,
+) -> None:
+    """Replay under several schemes, side by side."""
+    from workbench.results import compare
+
+    names = chosen_schemes(scheme)
+    source = Source(what, param, nodes, place, limit, set_, engine)
+    progress = Progress(f"replaying {source.thing.name} under {len(names)} schemes")
+    samples = source.samples(samples, output)
+    result = compare(source.thing, names, samples=samples, progress=progress, **source.options)
+    progress.close()
+    if output:
+        save(result, output)
+    if as_json:
+        show_json({"scenario": result.name, "sentence": result.sentence(),
+                   "runs": [about(run) for run in result.runs],
+                   "provenance": result.provenance()})  # fmt: skip
+        return
+    print(f"{result.name} under {len(names)} schemes, pages of 4KiB\n")
+    print(grid(*side_by_side(result)) + "\n")
+    show_verdicts(result.runs)
+    print(wrapped(result.sentence()))
+
+
+def side_by_side(result: Any) -> tuple[list[str], list[list]]:
+    """One row per scheme for up to three containers, else one per scheme and container."""
+    from workbench.results import tables
+
+    metrics = ("usage", "peak", "failcnt")
+    at = [tables.COLUMNS["summary"].index(name) for name in (*metrics, "lost")]
+    books = [(run, list(tables.summary(run))) for run in result.runs]
+    every = [row for _, rows in books for row in rows]
+    busy = {row[0] for row in every if row[0] != "root" or any(row[i] for i in at)}
+    boxes = [c for c in result.runs[0].containers if c in busy]
+    if len(boxes) > 3:
+        return ["scheme", "container", *metrics, "killed"], [
+            [run.scheme.label, row[0], *(row[i] for i in at)]
+            for run, rows in books for row in rows if row[0] in boxes
+        ]  # fmt: skip
+    columns = ["scheme", *(f"{name} {box}" for box in boxes for name in metrics), "killed"]
+    hangs = [run.hang for run, _ in books]
+    lines = []
+    for run, rows in books:
+        mine = {row[0]: row for row in rows}
+        lost = " ".join(kill[7] for kill in list(tables.oom(run))[:3])
+        lost += " ..." if run.kills_in(run.state) > 3 else ""
+        hang = [run.hang] if any(hangs) else []
+        lines.append(
+            [run.scheme.label, *(mine[box][i] for box in boxes for i in at[:-1]), lost, *hang]
+        )
+    return columns + ["hangs at"] * any(hangs), lines
+
+
+def verdicts(run: Any) -> list[dict[str, Any]]:
+    """What a scenario measures, beside what its source predicts; [] for a bare trace, and when its
+    marks were not sampled. With other limits or knobs than its own nothing is predicted."""
+    if not hasattr(run.scenario, "verdict"):
+        return []
+    try:
+        found = run.scenario.verdict(run.scheme.label, run.state)
+    except ValueError:
+        return []
+    own = not run.limits and run.knobs == run.scenario.knobs and run.machine == run.scenario.machine
+    return found if own else [row | {"predicted": None, "agrees": None} for row in found]
+
+
+def said(row: dict[str, Any]) -> str:
+    """A measured quantity; with the prediction when it came out otherwise."""
+    if row["agrees"] is not False:
+        return cell(row["measured"])
+    low_high = row["predicted"]
+    wanted = low_high if isinstance(low_high, tuple) else (low_high,)
+    return f"{cell(row['measured'])} (not {' to '.join(map(cell, wanted))})"
+
+
+def show_verdicts(runs: list[Any]) -> None:
+    """Quantities down, schemes across; "(not 3)" where a prediction of 3 did not come true."""
+    columns = [verdicts(run) for run in runs]
+    if not any(columns):
+        return
+    print(grid(["measured", *(run.scheme.label for run in runs)],
+               [[rows[0]["quantity"], *map(said, rows)] for rows in zip(*columns, strict=True)]))
+    judged = [row["agrees"] for rows in columns for row in rows if row["agrees"] is not None]
+    if judged:
+        print(f"{sum(judged)} of {len(judged)} predictions came true")
+    print()
+
+
+@app.command()
+def explain(
+    what: What,
+    container: Annotated[str | None, typer.Option(help="Why is it charged?")] = None,
+    task: Annotated[str | None, typer.Option(help="Why was it killed?")] = None,
+    page: Annotated[
+        str | None, typer.Option(metavar="OBJECT:INDEX", help="Who pays for it, and why?")
+    ] = None,
+    scheme: Scheme = "first_touch",
+    engine: Engine = "auto",
+    limit: LimitOption = None,
+    nodes: NodesOption = None,
+    place: PlaceOption = None,
+    param: ParamOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Why was this charged, or killed? In sentences.
+
+    Why a container is charged, a task was killed, a page is on somebody's bill.
+    """
+    from workbench.results import replay
+
+    if sum(x is not None for x in (container, task, page)) > 1:
+        raise Mistake("give one of --container, --task and --page")
+    asked: dict[str, Any] = {"container": container, "task": task}
+    if page is not None:
+        name, colon, index = page.rpartition(":")
+        if not colon:
+            raise Mistake(f"--page {page}: write --page OBJECT:INDEX")
+        asked |= {"object": name, "page": number(index, f"--page {name}:")}
+    source = Source(what, param, nodes, place, limit, set_, engine)
+    result = replay(source.thing, scheme, **source.options)
+    print(result.explain(**{key: value for key, value in asked.items() if value is not None}))
+
+
+@app.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", show_default=False)],
+    engine: Engine = "interpreted",
+) -> None:
+    """Replay golden examples and compare.
+
+    Explains the first difference of each file.
+    """
+    from workbench.results import golden
+
+    different = 0
+    for path in files:
+        try:
+            example = golden.load(path)
+        except OSError as problem:
+            raise Mistake(f"{path} cannot be read: {problem.strerror or problem}") from problem
+        found = golden.run(example, engine=engine)
+        if found:
+            more = f"\n({len(found) - 1} more differences)" if len(found) > 1 else ""
+            print(f"DIFFERENT {golden.explain(found[0])}{more}")
+        else:
+            replays = sum(len(case.schemes) for case in example.cases)
+            print(f"ok {path}: {example.title} ({replays} replay{'s' * (replays > 1)})")
+        different += bool(found)
+    if different:
+        say(f"{different} of {len(files)} files differ")
+        raise typer.Exit(1)
+
+
+# ---- traces --------------------------------------------------------------------------------------
+
+TraceFile = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
+Containers = Annotated[
+    str, typer.Option(help="For recordings: subtrees (a container each) or one (all in A).")
+]
+
+
+@trace_app.command("info")
+def trace_info(file: TraceFile, as_json: Json = False) -> None:
+    """What is in a trace, and where it comes from.
+
+    Events, objects, pages per container and shared between containers.
+    """
+    from workbench.trace.summary import describe
+
+    trace = read_trace(str(file))
+    rows = [(row.section, row.name, row.number) for row in describe(trace)]
+    if as_json:
+        show_json({"header": trace.header, "counts": [
+            dict(zip(("section", "name", "number"), row, strict=True)) for row in rows]})
+        return
+    print(grid(["section", "what", "number"], rows))
+    for key, value in trace.header.get("provenance", {}).items():
+        print(f"{key}: {value}")
+
+
+@trace_app.command("check")
+def trace_check(files: Annotated[list[Path], typer.Argument(metavar="FILE...")]) -> None:
+    """Validate traces.
+
+    Then replay under `none`, which finds touches outside every mapping.
+    """
+    from workbench.kernel import AccessError
+    from workbench.results import replay
+    from workbench.trace import TraceError
+
+    bad = 0
+    for file in files:
+        try:
+            source = Source(str(file))
+            run = replay(source.thing, "none", **source.options)
+            print(f"ok {file}: {len(run.trace)} events")
+        except (TraceError, AccessError, Mistake) as problem:
+            bad += 1
+            text = str(problem)
+            print(f"BAD {text if str(file) in text else f'{file}: {text}'}")
+    if bad:
+        say(f"{bad} of {len(files)} traces cannot be used")
+        raise typer.Exit(2)
+
+
+@trace_app.command("convert")
+def trace_convert(
+    file: TraceFile,
+    out: Annotated[Path, typer.Argument(metavar="OUT", show_default=False)],
+    containers: Containers = "subtrees",
+) -> None:
+    """Write a trace in another form.
+
+    By OUT's ending: a folder of CSV tables, a .zip of them, or .parquet. Reads these and *.rec,
+    *.rec.xz.
+    """
+    if containers not in ("subtrees", "one"):
+        raise Mistake(f"--containers {containers}: subtrees or one")
+    if out.name.endswith((".rec", ".xz", ".csv", ".json", ".toml")):
+        raise Mistake(f"{out}: OUT is a folder (no ending), *.zip or *.parquet")
+    trace = read_trace(str(file), containers=containers)
+    try:
+        trace.save(out)
+    except (FileExistsError, IsADirectoryError) as problem:
+        raise Mistake(str(problem)) from problem
+    except OSError as problem:
+        raise Trouble(f"cannot write {out}: {problem.strerror or problem}") from problem
+    say(f"{len(trace)} events in {out}")
+
+
+@trace_app.command("ops")
+def trace_ops(as_json: Json = False) -> None:
+    """The event language."""
+    from workbench.trace.language import LANGUAGE
+
+    columns = ["op", "task", "target", "page,count", "value", "meaning"]
+    rows = [(op.name, spec.task, spec.target, "run" if spec.run else "", spec.value, spec.meaning)
+            for op, spec in LANGUAGE.items()]  # fmt: skip
+    if as_json:
+        show_json([dict(zip(columns, row, strict=True)) for row in rows])
+        return
+    print(grid(columns, rows))
+
+
+# ---- start ---------------------------------------------------------------------------------------
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line; returns its exit code (table at the top). Prints, never raises."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in given
+    given = [word for word in given if word != "--debug"]
+    for i, word in enumerate(given):  # --events may stand alone
+        if word == "--events" and not (given[i + 1 :] or [""])[0].endswith((".csv", "-")):
+            given[i] = "--events=-"
+    try:
+        code = command(given)
+        sys.stdout.flush()
+        return code
+    except (KeyboardInterrupt, typer.Abort):
+        say("\ninterrupted; nothing was written")
+        return 130
+    except BrokenPipeError:  # the reader of our output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as problem:
+        if debug:
+            raise
+        return explained(problem)
+
+
+def command(given: list[str]) -> int:
+    found = typer.main.get_command(app)
+    return found.main(given, prog_name="workbench", standalone_mode=False) or 0
+
+
+def explained(problem: Exception) -> int:
+    """Say what was wrong; returns the exit code."""
+    if hasattr(problem, "format_message"):  # a usage error of the command line itself
+        context = getattr(problem, "ctx", None)
+        say(f"workbench: {problem.format_message()}")
+        say(f"try: {context.command_path if context else 'workbench'} --help")
+        return 2
+    if isinstance(problem, Mistake | ValueError | FileNotFoundError):
+        say(f"workbench: {problem}")
+        return 2
+    if isinstance(problem, Trouble | ImportError | OSError | MemoryError):
+        say(f"workbench: {problem or 'out of memory'}")
+        return 3
+    import traceback
+
+    traceback.print_exception(problem)
+    say("workbench: this is a defect of the workbench, not of what you typed; please report it")
+    return 4

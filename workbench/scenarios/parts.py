@@ -1,0 +1,178 @@
+"""What every story is made of: the noun, its parameters, its machine, and a look at the books."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from workbench.kernel import Knobs, Machine, State, did_you_mean
+from workbench.trace import Op, Trace
+
+Size = Literal["small", "full"]
+Nodes = Literal[1, 4]
+Place = dict[str, int] | str | None
+Limit = Annotated[int, range(1, 1 << 30)] | None  # pages
+Number = float | int | str
+PLACES = ("spread", "together")
+STANDARD = 4096  # frames of the whole machine, on however many nodes
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A story ready to replay, what its source predicts, and how to see whether it came true.
+
+    prediction  scheme -> one sentence; a scheme the source says nothing about is left out
+    expected    scheme -> quantity -> the number, the (low, high) range or the word predicted
+    """
+
+    name: str
+    title: str
+    source: str
+    question: str
+    trace: Trace
+    machine: Machine
+    knobs: Knobs
+    parameters: dict[str, object]
+    prediction: dict[str, str]
+    expected: dict[str, dict[str, Number | tuple[float, float]]]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sample_every(self) -> int:
+        """Events between two samples: 1 where `measure` looks at marks, else about 400 samples."""
+        cells = len(self.trace) * (10 + 9 * len(self.trace.containers))
+        marked = len(self.trace.rows(Op.mark)) > 0 and cells <= 8_000_000
+        return 1 if marked else max(1, len(self.trace) // 400)
+
+    def measure(self, state: State) -> dict[str, Number]:
+        """The deciding quantities, in pages unless the name says otherwise, as they came out.
+
+        Raises ValueError when a mark it needs was not sampled (replay with `sample_every`).
+        """
+        return sys.modules[f"{__package__}.{self.name}"].measure(self.trace, state)
+
+    def verdict(self, scheme: str, state: State) -> list[dict[str, object]]:
+        """Prediction beside result: quantity, predicted and agrees (None: not said), measured."""
+        said = self.expected.get(str(scheme).partition(":")[0], {})
+        return [
+            {
+                "quantity": name,
+                "predicted": said.get(name),
+                "measured": value,
+                "agrees": agrees(said[name], value) if name in said else None,
+            }
+            for name, value in self.measure(state).items()
+        ]
+
+
+def agrees(predicted: object, measured: Number) -> bool:
+    """Equal (numbers: to a millionth), or inside the predicted range."""
+    if isinstance(predicted, str) or isinstance(measured, str):
+        return predicted == measured
+    low, high = predicted if isinstance(predicted, tuple) else (predicted, predicted)
+    slack = 1e-6 * max(1.0, abs(high))
+    return low - slack <= measured <= high + slack
+
+
+def finish(module: str, trace: Trace, machine: Machine, knobs: Knobs, parameters: dict,
+           expected: dict, notes: tuple[str, ...] = ()) -> Scenario:  # fmt: skip
+    """The scenario of a story module: its names, and what `build` made."""
+    told = sys.modules[module]
+    return Scenario(
+        module.rpartition(".")[2], told.TITLE, told.SOURCE, told.QUESTION, trace, machine, knobs,
+        parameters, told.PREDICTION, expected, notes,
+    )  # fmt: skip
+
+
+def machine(nodes: int, need: int = 0, swap: int = 65_536) -> Machine:
+    """4096 frames over the nodes (the debate's 4 x 1024), more when `need` has to fit on any one.
+
+    Twice the need, because zones without a limit share half of their node.
+    """
+    return Machine(nodes=nodes, frames=max(STANDARD // nodes, 2 * need), swap=swap)
+
+
+def knobs(size: str) -> Knobs:
+    """The kernel's own cluster of 32 pages at full size, 4 for notebook-sized containers."""
+    return Knobs(cluster=4) if size == "small" else Knobs()
+
+
+def settle(place: Place, containers: list[str], nodes: int) -> dict[str, int]:
+    """Container -> node. Containers a dict does not name are on node 0; None means "spread"."""
+    if place is None or place in PLACES:
+        step = 0 if place == "together" else 1
+        return {name: step * i % nodes for i, name in enumerate(containers)}
+    if not isinstance(place, dict):
+        hint = did_you_mean(str(place), PLACES)
+        raise ValueError(f"place={place!r}: spread, together or a dict container -> node{hint}")
+    for name, node in place.items():
+        if name not in containers:
+            raise ValueError(f"place: no container {name!r}{did_you_mean(str(name), containers)}")
+        if isinstance(node, bool) or not isinstance(node, int) or not 0 <= node < nodes:
+            raise ValueError(f"place: {name} on node {node!r}; the nodes are 0 to {nodes - 1}")
+    return {name: place.get(name, 0) for name in containers}
+
+
+class Books:
+    """What the machine's books say at a mark, or (no mark) at the end. Everything is in pages."""
+
+    def __init__(self, trace: Trace, k: State, mark: str | None = None) -> None:
+        self.trace, self.k = trace, k
+        self.index = {box.name: c for c, box in enumerate(trace.containers)}
+        self.row = None
+        if mark is not None:
+            done = 1 + next(i for i in trace.rows(Op.mark) if trace.values[trace.value[i]] == mark)
+            rows = range(0, k.sample_top, k.sample_width)
+            at = next((at for at in rows if k.sample[at] == done), None)
+            if at is None:
+                raise ValueError(f"mark {mark!r} was not sampled: replay with sample_every=1")
+            self.row = [int(cell) for cell in k.sample[at + 1 : at + k.sample_width]]
+
+    def _frames(self, zone: int) -> tuple[int, int, int, int]:
+        """anon, file, special, kernel"""
+        k = self.k
+        if self.row is not None:
+            at = 9 * k.containers + 4 * zone
+            return tuple(self.row[at : at + 4])
+        columns = (k.zone_anon, k.zone_file, k.zone_special, k.zone_kernel)
+        return tuple(int(column[zone]) for column in columns)
+
+    def charge(self, container: str) -> float:
+        """Its charge; under a scheme with zones, the pages of files and tasks in its zone."""
+        c, k = self.index[container], self.k
+        if k.own_zone[c] >= 0:
+            return sum(self._frames(k.own_zone[c])[:2])
+        units = self.row[9 * c] if self.row is not None else int(k.usage[c])
+        return units / k.unit
+
+    def mapped(self, container: str) -> int:
+        """Page-table entries of its tasks: the sum of their RSS."""
+        c = self.index[container]
+        return self.row[9 * c + 3] if self.row is not None else int(self.k.mapped[c])
+
+    def sum(self) -> float:
+        """All charges together."""
+        return sum(map(self.charge, self.index))
+
+    def pages(self) -> int:
+        """Frames with pages of files and tasks, on the whole machine."""
+        return sum(sum(self._frames(z)[:2]) for z in range(self.k.zones))
+
+    def kernel(self) -> int:
+        """Frames with kernel objects and page tables."""
+        return sum(self._frames(z)[3] for z in range(self.k.zones))
+
+    def tasks(self, container: str) -> int:
+        """Tasks alive and attached to it."""
+        c, k = self.index[container], self.k
+        return sum(int(k.task_state[t] == 1 and k.task_container[t] == c) for t in range(k.tasks))
+
+
+def killed_at(trace: Trace, k: State, tasks: set[str]) -> str:
+    """The mark before which the first of these tasks was killed; "no" when none was."""
+    for i in range(min(k.kills, k.kills_end)):
+        if trace.tasks[k.kill_victim[i]].name in tasks:
+            marks = [m for m in trace.rows(Op.mark) if m > k.kill_event[i]]
+            return trace.values[trace.value[marks[0]]]
+    return "no"
