@@ -1,14 +1,15 @@
 """Run every notebook again and store its outputs: `python tests/regenerate_notebooks.py [FILE...]`.
 
 The same bytes every time on one set of package versions (workbench/constraints.txt): no times, no
-widget state, no machine's names. A notebook is replaced only when all its cells ran.
+widget state, no machine's names. A notebook is replaced only when all its cells ran. Without files
+named, the README's picture is drawn again as well.
 """
+import io
 import os
 import sys
 from pathlib import Path
 
 import nbformat
-from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
@@ -27,10 +28,9 @@ def executed(path: Path) -> str:
         cell.id = f"cell-{number:02d}"
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    wire = "tcp" if os.name == "nt" else "ipc"  # tcp makes every kernel say that it is not secret
     client = NotebookClient(
-        book, km=AsyncKernelManager(kernel_name="python3", transport=wire), timeout=300,
-        record_timing=False, store_widget_state=False, resources={"metadata": {"path": str(path.parent)}},
+        book, kernel_name="python3", timeout=300, record_timing=False, store_widget_state=False,
+        extra_arguments=["--log-level=40"], resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()
     book.metadata = METADATA
@@ -39,14 +39,31 @@ def executed(path: Path) -> str:
     return nbformat.writes(book) + "\n"
 
 
+def picture() -> bytes:
+    """The main job's chart, small, for the README."""
+    from workbench import compare, scenarios
+
+    limits = {"A": "24MiB", "B": "24MiB"}
+    chart = compare(scenarios.gcc2(), limits=limits, engine="interpreted").plot()
+    out = io.BytesIO()
+    chart.savefig(out, format="png", dpi=80, metadata={"Software": None})
+    return out.getvalue()
+
+
+def replace(path: Path, data: bytes) -> None:
+    same = path.exists() and path.read_bytes() == data
+    path.parent.mkdir(exist_ok=True)
+    work = path.with_name(f".{path.name}.new")
+    work.write_bytes(data)
+    os.replace(work, path)
+    print(f"{path.name}: {'as it was' if same else 'changed'}")
+
+
 def main(names: list[str]) -> None:
     for path in map(Path, names) if names else sorted(FOLDER.glob("*.ipynb")):
-        text = executed(path)
-        same = path.read_text(encoding="utf-8") == text
-        work = path.with_name(f".{path.name}.new")
-        work.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(work, path)
-        print(f"{path.name}: {'as it was' if same else 'changed'}")
+        replace(path, executed(path).encode())
+    if not names:
+        replace(FOLDER / "images" / "gcc2.png", picture())
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -57,6 +58,7 @@ def test_usage_draws_the_table(run):
     kill = line(ax, "1 task killed")
     assert (list(kill.get_xdata()), list(kill.get_ydata())) == ([6], [4])
     assert kill.get_marker() == "X"
+    assert line(ax, "A").get_drawstyle() == line(ax, "limit of A").get_drawstyle() == "steps-post"
     assert len(charts.failcnt(run.table()).lines) == 2
 
 
@@ -109,7 +111,8 @@ def test_nodes_stack_up_to_the_frames_used(run):
     nodes = run.nodes()
     assert top == nodes.groupby("time")["frames"].sum().max()
     two = replay(trace(), engine="interpreted", machine=Machine(nodes=2, frames=32))
-    assert "its capacity of 32 frames" in charts.nodes(two.nodes())[0].get_title("left")
+    ax = charts.nodes(two.nodes())[0]
+    assert "its capacity of 32 frames" in ax.get_title("left") and ax.get_ylim()[1] > 32
 
 
 def test_owners_draw_a_cell_per_page(both):
@@ -248,3 +251,21 @@ def test_notebooks_show_pictures_with_words(run):
     assert "image/png" in data and "peaks at 4 pages" in data["text/plain"]
     assert "peaks at 4 pages" in metadata["image/png"]["alt"]
     assert "every_mapping" in formatters.DisplayFormatter().format(run)[0]["text/html"]
+
+
+def test_many_containers_stay_readable():
+    b = TraceBuilder()
+    b.file("libc", 4)
+    for i in range(12):
+        b.container(f"guest{i}", 20)
+        b.task(f"T{i}", container=f"guest{i}")
+        b.touch(f"T{i}", "libc")
+    many = compare(b.build(), ["first_touch", "fraction"], engine="interpreted")
+    chart = many.plot()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib says so when the axes have no room left
+        chart.draw_without_rendering()
+        many["fraction"].plot().draw_without_rendering()
+    for ax in chart.axes:
+        assert ax.get_position().width > 0.25
+    assert "first_touch: guest0 peaks at 4" in chart.sentence and "and 6 more" in chart.sentence

@@ -320,3 +320,48 @@ def test_gcc2_charges_add_up_to_mapped_pages(scheme):
     assert charged == pytest.approx(mapped, abs=1e-3)
     assert ((owners["payers"] != "") == (owners["mapped_by"] != "")).all()
     assert all(usage == 0 for usage in got.usage_exact().values())  # all tasks are gone
+
+
+def test_victims_are_counted_where_they_live():
+    """A forked child that was moved belongs to where it moved; its sibling to the parent's."""
+    b = TraceBuilder()
+    b.container("A", 2)
+    b.container("B", 2)
+    b.anon("heap", 4)
+    b.task("P", container="A")
+    b.fork("P", "child")
+    b.fork("P", "moved")
+    b.move("moved", "B")
+    b.touch("moved", "heap", write=True)
+    b.touch("child", "heap", write=True)
+    kills = run(b.build(), "every_mapping").oom()
+    assert list(kills["victim"]) == ["moved", "child"]
+    assert list(kills["victim_container"]) == list(kills["container"]) == ["B", "A"]
+
+
+def test_a_limit_set_on_the_way_is_named():
+    b = TraceBuilder()
+    b.container("A", 100)
+    b.anon("heap", 4)
+    b.task("P", container="A")
+    b.set_limit("A", 3)
+    b.touch("P", "heap", write=True)
+    got = run(b.build(), "every_mapping")
+    assert "A was at its limit (3 of 3 pages)" in got.explain()
+    assert got.limit_at(1, 0) == 100 and got.limit_at(1, 2) == 3
+
+
+def test_in_zones_the_holder_of_the_frame_pays(shared):
+    got = run(shared, "zone", limits={"A": 40, "B": 40})
+    owners = got.owners(at=4).set_index(["object", "page"])["payers"]
+    assert list(owners.loc["libc"]) == ["A"] * 4 + ["B"] * 2 and set(owners.loc["heap"]) == {""}
+    assert set(got.nodes()["zone"]) == {"root", "A", "B"}
+
+
+def test_both_engines_tell_the_same():
+    pytest.importorskip("numba")
+    one, other = (replay(GCC2, "fraction", engine=e, samples=20, limits={"A": 6000})
+                  for e in ("interpreted", "compiled"))  # fmt: skip
+    assert one.table().equals(other.table()) and one.summary().equals(other.summary())
+    assert one.sentence() == other.sentence() and one.provenance() == other.provenance()
+    assert one.owners(3000).equals(other.owners(3000)) and one.nodes().equals(other.nodes())

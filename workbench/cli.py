@@ -31,7 +31,9 @@ from typing import Annotated, Any
 
 import typer
 
-SMALL = 300_000  # page accesses; below, starting the compiled engine costs more than it saves
+# page accesses: up to SMALL importing the compiled engine costs more than it saves, from LARGE on
+# compiling it pays even for one run
+SMALL, LARGE = 5_000, 300_000
 MAIN_JOB, MAIN_LIMIT = "gcc2", "24MiB"
 CODES = (
     "Exit codes: 0 fine; 1 check found a difference; 2 bad input (unknown name, bad option, "
@@ -337,12 +339,24 @@ class Named:
 
 
 def quickest(engine: str, trace: Any) -> str:
-    """`auto` means interpreted for a small trace, else whatever there is."""
+    """`auto`: interpreted for short traces; for middling ones compiled if that was done before."""
     from workbench.kernel import choose
 
-    if engine == "auto" and (len(trace) < SMALL and sum(trace.count) < SMALL):
+    if engine != "auto":
+        return choose(engine)
+    work = max(len(trace), sum(trace.count) if len(trace) < LARGE else 0)
+    if work < SMALL or (work < LARGE and not compiled_before()):
         return "interpreted"
     return choose(engine)
+
+
+def compiled_before() -> bool:
+    """Whether the compiled engine is in its disk cache, so that it starts at once."""
+    try:
+        from workbench.kernel.compiled import cache_folder, kernel_sources, source_key
+    except ImportError:
+        return False
+    return any(cache_folder(source_key(*kernel_sources())).rglob("*truth*.nbc"))
 
 
 def trace_name(given: str) -> str:
@@ -360,12 +374,24 @@ def read_trace(given: str, scenarios: Iterable[str] = (), containers: str = "sub
         raise Mistake(f"no trace at {given}")
     try:
         if path.name.endswith((".rec", ".rec.xz")):
-            from workbench.trace.importers import from_ptrec
-
-            return from_ptrec(path, containers)
+            return recording(path, containers)
         return Trace.load(path)
     except OSError as problem:
         raise Mistake(f"{given} cannot be read: {problem.strerror or problem}") from problem
+
+
+def recording(path: Path, containers: str) -> Any:
+    from lzma import LZMAError
+
+    from workbench.trace import TraceError
+    from workbench.trace.importers import from_ptrec
+
+    try:
+        return from_ptrec(path, containers)
+    except TraceError:
+        raise
+    except (ValueError, LookupError, TypeError, EOFError, LZMAError) as problem:
+        raise Mistake(f"{path} is not a whole recording: {problem}") from problem
 
 
 def chosen_schemes(given: list[str] | None) -> list[str]:
@@ -440,7 +466,7 @@ def main_job(
     print(grid(columns, rows) + "\n")
     for sentence in main_sentences(rows):
         print(wrapped(sentence))
-    sampled = (row for run in loose.runs for row in tables.tidy(run))
+    sampled = (row for run in loose.runs for row in tables.tidy(run) if row[4] == "usage")
     with folder_to(Path("report")) as work:
         (work / "summary.csv").write_text(csv_text(columns, rows), encoding="utf-8")
         everything = csv_text(tables.COLUMNS["table"], sampled)
@@ -943,8 +969,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def command(given: list[str]) -> int:
+    """Run it without typer's own handling of interrupts and broken pipes."""
     found = typer.main.get_command(app)
-    return found.main(given, prog_name="workbench", standalone_mode=False) or 0
+    try:
+        with found.make_context("workbench", given) as context:
+            found.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    return 0
 
 
 def explained(problem: Exception) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workbench.results.explain import listed
 from workbench.results.units import amount, count
 
 from . import style
@@ -38,9 +39,8 @@ def multiples(table, oom=None, hangs: dict[str, int] | None = None, fig=None):
         lines(upper, mine, "usage", legend=False, weight=0.7)
         limits(upper, mine, legend=False)
         lines(lower, mine, "failcnt", legend=False, weight=0.7)
-        told = [f"{c} {int(v[-1]):,}" for c, (_, v) in series(mine, "failcnt").items()]
-        lower.text(0.02, 0.97, "  ".join(told), transform=lower.transAxes, va="top",
-                   fontsize=style.SMALL, color=style.INK)  # fmt: skip
+        lower.text(0.02, 0.97, ends(series(mine, "failcnt")), transform=lower.transAxes, va="top",
+                   fontsize=style.SMALL, color=style.INK, in_layout=False)  # fmt: skip
         marks(upper, kills, hang, heights=True)
         marks(lower, None, hang, heights=False)
         first = column == 0
@@ -57,6 +57,13 @@ def multiples(table, oom=None, hangs: dict[str, int] | None = None, fig=None):
         ax.set_visible(any(ax in pair for pair in pairs))
     legend(fig, pairs)
     return pairs
+
+
+def ends(failed: dict) -> str:
+    """Final refusals, in numbers, since one scheme's many hide another's few."""
+    found = {name: int(values[-1]) for name, (_, values) in failed.items() if values[-1]}
+    words = "  ".join(f"{name} {n:,}" for name, n in found.items()) or "none"
+    return words if len(words) <= 26 else f"{sum(found.values()):,} in {len(found)} containers"
 
 
 def heading(scheme: str, kills, hang: int | None) -> str:
@@ -91,6 +98,7 @@ def describe_multiples(table, oom=None, hangs: dict[str, int] | None = None) -> 
                 words = f"{name} peaks at {amount(peak)} and ends at {amount(values[-1])}"
                 told.append(words + (f" with {count(lost, 'refusal')}" if lost else ""))
         dead = 0 if oom is None else int((oom["scheme"] == scheme).sum())
+        told = [listed(told)] if told else []
         told += [f"{count(dead, 'task')} killed"] if dead else []
         told += [f"the machine hangs at event {hangs[scheme]:,}"] if scheme in (hangs or {}) else []
         parts.append(f"{scheme}: {'; '.join(told) or 'nothing is charged'}")

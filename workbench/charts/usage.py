@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.results.explain import join
+from workbench.results.explain import join, listed
 from workbench.results.units import amount, count
 
 from . import style
@@ -79,8 +79,9 @@ def marks(ax, oom, hang: int | None, heights: bool) -> None:
     if oom is not None and len(oom):
         boxes = oom[oom["container"] != "machine"] if heights else oom.iloc[:0]
         rest = oom.drop(boxes.index)
-        look = {"marker": "X", "linestyle": "none", "markersize": 8, "color": style.INK,
-                "markeredgecolor": "white", "zorder": 5, "clip_on": False}  # fmt: skip
+        look = {"marker": "X", "linestyle": "none", "color": style.INK, "zorder": 5,
+                "markersize": 8 if len(oom) <= 12 else 5, "markeredgecolor": "white",
+                "markeredgewidth": 0.5, "clip_on": False}  # fmt: skip
         label = f"{count(len(oom), 'task')} killed"
         if len(boxes):
             ax.plot(boxes["time"], boxes["usage"], label=label, **look)
@@ -178,7 +179,7 @@ def describe_usage(table, oom=None, hang: int | None = None) -> str:
         words += f" and ends at {amount(values[-1])}"
         parts.append(words + (f", limit {amount(limit[name][1][-1])}" if name in limit else ""))
     many = count(int(table["time"].max()), "event")
-    said = f"Pages charged over {many} of {scenario_of(table)}: {'; '.join(parts) or 'none'}."
+    said = f"Pages charged over {many} of {scenario_of(table)}: {listed(parts) or 'none'}."
     return f"{said} {describe_oom(oom, hang)}" if oom is not None or hang else said
 
 
@@ -186,8 +187,10 @@ def describe_failcnt(table, hang: int | None = None) -> str:
     """What the failcnt chart shows, with its numbers."""
     found = {name: int(v[-1]) for name, (_, v) in series(table, "failcnt").items()}
     told = [f"{name} {n:,}" for name, n in found.items()]
-    said = f"Charges refused in {scenario_of(table)}: {join(told)}." if any(found.values()) else (
-        f"No charge was refused in {scenario_of(table)}."
+    said = (
+        f"Charges refused in {scenario_of(table)}: {join(told)}."
+        if any(found.values())
+        else (f"No charge was refused in {scenario_of(table)}.")
     )
     return said + (f" The machine hangs at event {hang:,}." if hang else "")
 

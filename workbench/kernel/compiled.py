@@ -43,7 +43,16 @@ from .state import State
 BITS = {name: bits for table in COLUMNS.values() for name, bits in table.items()}
 COLUMN = {name: i for i, name in enumerate(BITS)}
 SCALAR = {name: i for i, name in enumerate(SCALARS)}
-DTYPES = {8: np.uint8, 32: np.int32, 64: np.int64}
+DTYPES = {8: np.uint8, 16: np.int16, 32: np.int32, 64: np.int64}
+RECORDS = {
+    table: np.dtype([(name, DTYPES[bits]) for name, bits in columns.items()])
+    for table, columns in COLUMNS.items()
+}
+STRIDE = {
+    name: DTYPES[bits]().itemsize if table == "event" else RECORDS[table].itemsize
+    for table, columns in COLUMNS.items()
+    for name, bits in columns.items()
+}
 OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 I64 = ir.IntType(64)
 # the table: an address per column, then of the scalars, then the three hooks
@@ -66,6 +75,7 @@ class ColumnType(types.Type):
 
     def __init__(self, column: str) -> None:
         self.bits = BITS[column]
+        self.stride = STRIDE[column]
         super().__init__(name=f"Column({column})")
 
 
@@ -129,14 +139,17 @@ class ColumnSet(AbstractTemplate):
             return signature(types.none, args[0], types.int64, types.int64)
 
 
-def item_pointer(builder, bits: int, base, index):
-    return builder.gep(builder.inttoptr(base, ir.IntType(bits).as_pointer()), [index])
+def item_pointer(builder, column: ColumnType, base, index):
+    """The address of one cell: rows are records, the base is the column's cell in the first."""
+    byte = builder.mul(index, I64(column.stride), flags=("nsw",))
+    row = builder.gep(builder.inttoptr(base, ir.IntType(8).as_pointer()), [byte])
+    return builder.bitcast(row, ir.IntType(column.bits).as_pointer())
 
 
 @lower_builtin(operator.getitem, ColumnType, types.Integer)
 def get_item(context, builder, sig, args):
     bits = sig.args[0].bits
-    value = builder.load(item_pointer(builder, bits, *args))
+    value = builder.load(item_pointer(builder, sig.args[0], *args))
     if bits == 64:
         return value
     return builder.zext(value, I64) if bits == 8 else builder.sext(value, I64)
@@ -148,7 +161,7 @@ def set_item(context, builder, sig, args):
     base, index, value = args
     if bits < 64:
         value = builder.trunc(value, ir.IntType(bits))
-    builder.store(value, item_pointer(builder, bits, base, index))
+    builder.store(value, item_pointer(builder, sig.args[0], base, index))
     return context.get_dummy_value()
 
 
@@ -306,15 +319,25 @@ class CompiledState(State):
     def from_values(self, bits: int, values) -> np.ndarray:
         return np.ascontiguousarray(values, DTYPES[bits])
 
-    def resize(self, column, bits: int, size: int) -> np.ndarray:
-        larger = np.zeros(size, DTYPES[bits])
-        larger[: len(column)] = column
-        return larger
+    def new_table(self, table: str, size: int) -> None:
+        self.set_records(table, np.zeros(size, RECORDS[table]))
+
+    def resize_table(self, table: str, size: int) -> None:
+        larger = np.zeros(size, RECORDS[table])
+        old = self.records[table]
+        larger[: len(old)] = old
+        self.set_records(table, larger)
+
+    def set_records(self, table: str, records: np.ndarray) -> None:
+        self.records[table] = records
+        for name in COLUMNS[table]:
+            setattr(self, name, records[name])
 
     def fill(self, column, start: int, stop: int, value: int) -> None:
         column[start:stop] = value
 
     def __init__(self, trace, machine, knobs, scheme, *rest) -> None:
+        self.records: dict[str, np.ndarray] = {}
         super().__init__(trace, machine, knobs, scheme, *rest)
         self.addresses = [hook_address(hook)[0] for hook in self.hooks]
 

@@ -72,6 +72,8 @@ class Knobs:
         one_of(self, "word", (32, 64))
         one_of(self, "swap_write", ("async", "sync"))
         one_of(self, "references", ("scheme", "all", "own"))
+        one_of(self, "debug_vm", (False, True))
+        one_of(self, "page_tables", (False, True))
         in_range(self, "pagevec", 0, 14)
         in_range(self, "cluster", 1, 4096)
         in_range(self, "swappiness", 0, 100)

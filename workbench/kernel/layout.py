@@ -10,6 +10,9 @@ then come two list heads per zone, then copies (further anonymous pages) as they
 0..V-1 are the first mapping of each vpage, kept in place; further ones follow. Entries 0..2C-1 are
 the list heads of the containers.
 
+Compiled, the columns of a table are the fields of one record per row, so that what belongs together
+shares a cache line; only the events stay columns of their own.
+
     word[i]  = (mm + 1) << 40 | vpage << 8 | flags      i < V: the first mapping of vpage i
                                                         i >= V: slot of the hash of further ones
 """
@@ -36,13 +39,13 @@ COLUMNS: dict[str, dict[str, int]] = {
         "pte_entry": 32,  # the charge entry it is counted in
     },
     "page": {
-        "page_flags": 32,
+        "page_flags": 16,
+        "page_zone": 16,
         "page_maps": 32,  # mapcount
         "page_swaps": 32,  # swap references
         "page_rmap": 32,  # oldest pte (+1)
         "page_next": 32,  # zone list, head to tail
         "page_prev": 32,
-        "page_zone": 32,
         "page_holders": 32,  # entries on its ring
         "page_entry": 32,  # owner's entry, or head of the ring of entries (+1)
     },
@@ -158,7 +161,8 @@ COLUMNS: dict[str, dict[str, int]] = {
     "filezone": {"filezone": 32},
     "stack": {"task_stack": 32},  # zones of the kernel stacks
     "stale": {"stale": 8},
-    "old": {"old_word": 64, "old_pte": 32},  # the hash that is being replaced
+    "old_word": {"old_word": 64},  # the hash that is being replaced
+    "old_slot": {"old_pte": 32},
     "waiting": {"pages_waiting": 32},  # pagevecs: count and pages, inactive then active
     "batch": {"batch": 32},
     "writing": {"writing": 32},

@@ -223,6 +223,7 @@ def shrink_active(k, c, n, only):
                 keep = True
         if k.debug_vm and not flags & ACTIVE:
             k.hung = 2  # the assertion of CONFIG_DEBUG_VM (LR1)
+            return
         if not keep:
             k.page_flags[page] &= ~ACTIVE
         lru_put(k, page, keep)
@@ -240,6 +241,7 @@ def shrink_inactive(k, c, most, only):
             page = k.batch[i]
             if k.debug_vm and k.page_flags[page] & ACTIVE:
                 k.hung = 2  # an active page on the inactive list (LR2)
+                return 0
             verdict = reclaim_page(k, page, only)
             if verdict == FREED:
                 freed += 1
@@ -265,6 +267,8 @@ def shrink_container(k, c, p, only):
     while n > 0:
         shrink_active(k, c, min(n, k.cluster), only)
         n -= k.cluster
+    if k.hung:
+        return 0
     freed = 0
     n = quota(k, c, p)
     while n > 0:

@@ -49,8 +49,14 @@ class State:
     def from_values(self, bits: int, values):
         return list(values)
 
-    def resize(self, column, bits: int, size: int):
-        return column + [0] * (size - len(column))
+    def new_table(self, table: str, size: int) -> None:
+        for name in COLUMNS[table]:
+            setattr(self, name, [0] * size)
+
+    def resize_table(self, table: str, size: int) -> None:
+        for name in COLUMNS[table]:
+            column = getattr(self, name)
+            column.extend([0] * (size - len(column)))
 
     def __init__(self, trace, machine: Machine, knobs: Knobs, scheme, samples: int = 0,
                  sample_every: int = 0, watch: int = 0) -> None:  # fmt: skip
@@ -59,10 +65,9 @@ class State:
         for name in SCALARS:
             setattr(self, name, 0)
         self.set_sizes(trace, machine, knobs, scheme, samples, watch)
-        for table, columns in COLUMNS.items():
+        for table in COLUMNS:
             if table != "event":
-                for name, bits in columns.items():
-                    setattr(self, name, self.new_column(bits, self.tables[table]))
+                self.new_table(table, self.tables[table])
         self.set_choices(knobs, scheme, watch)
         self.set_objects(trace)
         self.set_containers(trace, knobs)
@@ -117,7 +122,8 @@ class State:
             "filezone": count_of(trace.op, OP_OPEN) // max(1, knobs.files_per_frame) + 2,
             "stack": self.tasks * knobs.task_frames + 1,
             "stale": self.total_frames + 1 if self.has_special else 1,
-            "old": 1,
+            "old_word": 1,
+            "old_slot": 1,
             "waiting": 2 * knobs.pagevec + 4,
             "batch": max(knobs.cluster, 32),
             "writing": self.pages_end,
@@ -299,10 +305,9 @@ class State:
             if top + wanted > end:
                 end = max(2 * end, end + 2 * wanted)
                 setattr(self, scalar, end)
-                for name, bits in COLUMNS[table].items():
-                    setattr(self, name, self.resize(getattr(self, name), bits, end))
+                self.resize_table(table, end)
                 if table == "page":
-                    self.writing = self.resize(self.writing, 32, end)
+                    self.resize_table("writing", end)
         slots = self.slot_mask + 1
         if (self.slots_used + need) * 4 > 3 * slots:
             self.old_word = self.word[self.vpages :]
@@ -310,8 +315,10 @@ class State:
             old = slots
             while (self.slots_used + need) * 2 > slots:
                 slots *= 2
-            self.word = self.resize(self.word[: self.vpages], 64, self.vpages + slots)
-            self.slot_pte = self.new_column(32, slots)
+            first = self.word[: self.vpages]
+            self.new_table("word", self.vpages + slots)
+            self.word[: self.vpages] = first
+            self.new_table("slot", slots)
             self.slot_mask = slots - 1
             self.slots_used = 0
             rehash(self, old)

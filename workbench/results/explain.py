@@ -24,6 +24,12 @@ def join(words: Iterable[str], last: str = "and") -> str:
     return f" {last} ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
 
 
+def listed(words: list[str]) -> str:
+    """The same for words with commas inside, between semicolons."""
+    more = [f"and {len(words) - LISTED:,} more"] if len(words) > LISTED else []
+    return "; ".join(words[:LISTED] + more)
+
+
 # -- one sentence --------------------------------------------------------------------------------
 
 

@@ -86,6 +86,7 @@ def build(
         "A unit takes 10 to 16 ticks, maps its pages evenly over them, and exits. Half a unit is "
         "5 ticks. Who is served first alternates from tick to tick.",
         "Peaks alone are counted from the trace: distinct pages, no scheme asked.",
+        "A unit touches each page once, so what a limit took away only other units fetch again.",
         "The source's own loads are invented too: trust directions more than sizes, try seeds.",
     )
     return finish(__name__, b.build(), machine(nodes, 4 * SOURCES * units), knobs(size), parameters,
