@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from workbench import cli, schemes
+from workbench.cli import source, text
 from workbench.trace import Trace, TraceBuilder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -91,6 +92,11 @@ def test_help_lists_the_commands_and_the_exit_codes(call):
 def test_every_command_has_help(call, command):
     out, _ = call(*command.split(), "--help")
     assert f"workbench {command}" in out
+
+
+def test_trace_alone_shows_its_commands(call):
+    _, err = call("trace", code=2)
+    assert "convert" in err and "info" in err
 
 
 def test_list(call):
@@ -479,9 +485,10 @@ def test_a_reader_that_leaves_is_no_error(here):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_a_full_disk_is_3(here):
+@pytest.mark.parametrize("words", ["list", "run shared_page --json", "trace ops --json"])
+def test_a_full_disk_is_3(here, words):
     with open("/dev/full", "w") as full:
-        done = process("list", stdout=full, stderr=subprocess.PIPE)
+        done = process(*words.split(), stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 3 and "No space" in done.stderr and "Traceback" not in done.stderr
 
 
@@ -500,10 +507,30 @@ def test_help_and_list_import_nothing_heavy(here, words, heavy):
 
 
 def test_progress_is_one_line_where_nobody_watches(capsys, monkeypatch):
-    progress = cli.Progress("replaying")
+    progress = text.Progress("replaying")
     progress(1, 10)
     monkeypatch.setattr(time, "monotonic", lambda: progress.begun + 2)
     for done in range(1, 11):
         progress(done, 10)
     progress.close()
     assert capsys.readouterr().err == "replaying ...\n"
+
+
+def test_auto_chooses_the_engine_by_size(monkeypatch, here, trace):
+    class Large(list):
+        count = ()
+
+        def __len__(self):
+            return source.LARGE
+
+    for warm in (True, False):
+        monkeypatch.setattr(source, "compiled_before", lambda warm=warm: warm)
+        middling = TraceBuilder()
+        middling.task("t", middling.container("A"))
+        middling.file("f", source.SMALL)
+        middling.touch_read("t", "f")
+        wanted = "compiled" if warm else "interpreted"
+        assert source.quickest("auto", middling.build()) == wanted
+        assert source.quickest("auto", Trace.load(trace)) == "interpreted"
+        assert source.quickest("auto", Large()) == "compiled"
+        assert source.quickest("interpreted", Large()) == "interpreted"

@@ -55,6 +55,7 @@ STRIDE = {
 }
 OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 I64 = ir.IntType(64)
+INLINE_BELOW = int(os.environ.get("IB","600"))
 # the table: an address per column, then of the scalars, then the three hooks
 SCALARS_AT = len(COLUMN)
 HOOKS_AT = SCALARS_AT + 1
@@ -204,7 +205,10 @@ def compile_plain(function: Callable):
             elif name in function.__globals__:
                 scope[name] = value
         twin = python_types.FunctionType(function.__code__, scope, function.__name__)
-        linked[function] = njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)(twin)
+        small = len(function.__code__.co_code) < INLINE_BELOW
+        linked[function] = njit(
+            **OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=small
+        )(twin)
     return linked[function]
 
 

@@ -15,25 +15,30 @@ Everything heavy is imported by the command that needs it, so that help and list
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
-import json
 import os
-import shutil
 import sys
-import tempfile
-import textwrap
-import time
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-# page accesses: up to SMALL importing the compiled engine costs more than it saves, from LARGE on
-# compiling it pays even for one run
-SMALL, LARGE = 5_000, 300_000
+from .source import Source, chosen_schemes, guess, number, read_trace
+from .text import (
+    Mistake,
+    Progress,
+    Trouble,
+    cell,
+    csv_text,
+    folder_to,
+    grid,
+    save,
+    say,
+    show_json,
+    wrapped,
+    write_file,
+)
+
 MAIN_JOB, MAIN_LIMIT = "gcc2", "24MiB"
 CODES = (
     "Exit codes: 0 fine; 1 check found a difference; 2 bad input (unknown name, bad option, "
@@ -46,360 +51,6 @@ app = typer.Typer(
 )  # fmt: skip
 trace_app = typer.Typer(help="Look at traces, check them, convert them.", no_args_is_help=True)
 app.add_typer(trace_app, name="trace")
-
-
-class Mistake(Exception):
-    """Something the person at the keyboard can put right (exit code 2)."""
-
-
-class Trouble(Exception):
-    """Something about the machine they work on (exit code 3)."""
-
-
-# ---- talking -------------------------------------------------------------------------------------
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def show_json(data: Any) -> None:
-    print(json.dumps(data, indent=1, ensure_ascii=False, default=str))
-
-
-def cell(value: Any) -> str:
-    """A value in a table: whole numbers as they are, others with two decimals, nothing as "-"."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value is None or value == "":
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.0f}" if value == int(value) else f"{value:.2f}"
-    return str(value)
-
-
-def grid(columns: Iterable[str], rows: Iterable[Iterable]) -> str:
-    """A table as text: names to the left, numbers to the right."""
-    rows = [list(row) for row in rows]
-    text = [list(columns), *([cell(value) for value in row] for row in rows)]
-    number = [
-        any(isinstance(row[i], int | float) and not isinstance(row[i], bool) for row in rows)
-        for i in range(len(text[0]))
-    ]
-    widths = [max(len(line[i]) for line in text) for i in range(len(text[0]))]
-    return "\n".join(
-        "  ".join(
-            word.rjust(width) if right else word.ljust(width)
-            for word, width, right in zip(line, widths, number, strict=True)
-        ).rstrip()
-        for line in text
-    )
-
-
-def wrapped(sentence: str) -> str:
-    return textwrap.fill(sentence, 100, break_long_words=False, break_on_hyphens=False)
-
-
-def csv_text(columns: Iterable[str], rows: Iterable[Iterable]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return out.getvalue()
-
-
-class Progress:
-    """One line on stderr, once the work has taken a second; a counter where there is a terminal."""
-
-    def __init__(self, what: str):
-        self.what, self.begun, self.shown = what, time.monotonic(), False
-
-    def __call__(self, done: int, total: int) -> None:
-        if time.monotonic() - self.begun < 1 or done >= total:
-            return
-        if sys.stderr.isatty():
-            print(f"\r{self.what}: {done / total:4.0%}", end="", file=sys.stderr, flush=True)
-        elif not self.shown:
-            say(f"{self.what} ...")
-        self.shown = True
-
-    def close(self) -> None:
-        if self.shown and sys.stderr.isatty():
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
-
-
-# ---- files: whole or not at all ------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def folder_to(target: Path) -> Iterator[Path]:
-    """A new folder to fill; its files move to `target` when all of them are there."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists() and not target.is_dir():
-            raise Trouble(f"cannot write to {target}: it is a file, a folder is needed")
-        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as problem:
-        raise Trouble(f"cannot write to {target}: {problem.strerror}") from problem
-    try:
-        yield work
-        if not target.exists():
-            work.chmod(0o777 & ~umask())
-            os.replace(work, target)
-        else:
-            for path in sorted(work.rglob("*")):
-                place = target / path.relative_to(work)
-                if path.is_dir():
-                    place.mkdir(exist_ok=True)
-                else:
-                    os.replace(path, place)
-    except OSError as problem:
-        raise Trouble(f"cannot write to {target}: {problem.strerror or problem}") from problem
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def write_file(target: Path, text: str) -> None:
-    """Write beside the target, then rename."""
-    if target.is_dir():
-        raise Trouble(f"cannot write {target}: it is a folder")
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    except OSError as problem:
-        raise Trouble(f"cannot write {target}: {problem.strerror}") from problem
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as out:
-            out.write(text)
-        Path(name).chmod(0o666 & ~umask())
-        os.replace(name, target)
-    except OSError as problem:
-        raise Trouble(f"cannot write {target}: {problem.strerror}") from problem
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def save(result: Any, folder: Path) -> None:
-    """Tables, charts and provenance of a run or a comparison."""
-    with folder_to(folder) as work:
-        files = len(result.save(work))
-    say(f"{files} files in {folder}{os.sep}")
-
-
-# ---- reading options -----------------------------------------------------------------------------
-
-
-def pairs(given: list[str] | None, option: str, form: str) -> dict[str, str]:
-    """`key=value` options as a dict."""
-    found = {}
-    for text in given or []:
-        key, equals, value = text.partition("=")
-        if not (key and equals and value):
-            raise Mistake(f"{option} {text}: write {option} {form}")
-        if key in found:
-            raise Mistake(f"{option}: {key} is given twice")
-        found[key] = value
-    return found
-
-
-def guess(name: str, known: Iterable[str]) -> str:
-    from workbench.kernel import did_you_mean
-
-    return did_you_mean(name, list(known))
-
-
-def number(text: str, what: str) -> int:
-    if not (text.isascii() and text.removeprefix("-").isdigit()):
-        raise Mistake(f"{what}={text}: a whole number is expected")
-    return int(text)
-
-
-def like(default: Any, text: str, what: str) -> Any:
-    """`text` as a value of the same type as a knob's default."""
-    if isinstance(default, bool):
-        if text.lower() not in ("true", "false"):
-            raise Mistake(f"{what}={text}: true or false is expected")
-        return text.lower() == "true"
-    return number(text, what) if isinstance(default, int) else text
-
-
-def parameter(known: Any, text: str) -> Any:
-    """`text` as a value of a scenario's parameter; sizes such as 24MiB where pages are meant."""
-    if known.optional and text.lower() == "none":
-        return None
-    for choice in known.choices:
-        if str(choice).lower() == text.lower():
-            return choice
-    if known.low is None or known.choices:
-        return text
-    from workbench.results.units import pages
-
-    return number(text, known.name) if text.lstrip("-").isdigit() else pages(text)
-
-
-class Source:
-    """What `run`, `compare` and `explain` replay: a scenario, or a trace in a file."""
-
-    def __init__(
-        self,
-        given: str,
-        params: list[str] | None = None,
-        nodes: int | None = None,
-        place: list[str] | None = None,
-        limits: list[str] | None = None,
-        settings: list[str] | None = None,
-        engine: str = "auto",
-    ):
-        from workbench import scenarios
-        from workbench.kernel import Knobs, Machine
-
-        self.places = {
-            box: number(node, f"--place {box}")
-            for box, node in pairs(place, "--place", "CONTAINER=NODE").items()
-        }
-        chosen = pairs(params, "--param", "key=value")
-        if given in scenarios.names():
-            self.thing = self.trace = self.scenario(given, chosen, nodes)
-            self.trace, machine = self.thing.trace, self.thing.machine
-        else:
-            if chosen:
-                raise Mistake(f"--param is for scenarios; {given} is a trace")
-            trace = read_trace(given, scenarios.names())
-            machine = Machine(nodes=nodes or 1 + max((t.node for t in trace.tasks), default=0))
-            self.trace = self.placed(trace, machine.nodes)
-            self.thing = Named(trace_name(given), self.trace)
-        knobs: dict[str, Any] = {}
-        of_machine: dict[str, int] = {}
-        known = {f.name: f.default for f in fields(Knobs)}
-        for key, text in pairs(settings, "--set", "knob=value").items():
-            if key in ("frames", "swap"):
-                of_machine[key] = number(text, f"--set {key}")
-            elif key in known:
-                knobs[key] = like(known[key], text, f"--set {key}")
-            else:
-                raise Mistake(f"unknown knob {key!r}{guess(key, [*known, 'frames', 'swap'])}")
-        self.options: dict[str, Any] = knobs | {
-            "machine": replace(machine, **of_machine),
-            "engine": quickest(engine, self.trace),
-            "limits": {
-                box: None if size == "none" else size
-                for box, size in pairs(limits, "--limit", "CONTAINER=64MiB").items()
-            },
-        }
-
-    def samples(self, given: int | None, output: Path | None) -> int:
-        """Enough points in time for a scenario to find its marks, unless they would be saved."""
-        if given or output or not hasattr(self.thing, "sample_every"):
-            return given or 400
-        return max(400, len(self.trace) // self.thing.sample_every)
-
-    def scenario(self, name: str, chosen: dict[str, str], nodes: int | None) -> Any:
-        from workbench import scenarios
-
-        known = scenarios.parameters(name)
-        for key in chosen:
-            if key not in known:
-                raise Mistake(f"{name}: unknown parameter {key!r}{guess(key, known)}")
-        values = {key: parameter(known[key], text) for key, text in chosen.items()}
-        if nodes is not None:
-            values["nodes"] = nodes
-        if self.places:
-            values["place"] = self.places
-        return scenarios.get(name, **values)
-
-    def placed(self, trace: Any, nodes: int) -> Any:
-        """A bare trace with its containers' tasks on other nodes."""
-        from copy import copy
-
-        names = [c.name for c in trace.containers]
-        for box, node in self.places.items():
-            if box not in names:
-                raise Mistake(f"--place: no container {box!r}{guess(box, names)}")
-            if not 0 <= node < nodes:
-                raise Mistake(f"--place {box}={node}: nodes are 0 to {nodes - 1} (--nodes)")
-        if not self.places:
-            return trace
-        moved = copy(trace)
-        moved.tasks = [
-            replace(t, node=self.places.get(t.container, t.node)) for t in trace.tasks
-        ]
-        return moved
-
-
-class Named:
-    """A trace with its file's name, for `replay` and `compare`."""
-
-    def __init__(self, name: str, trace: Any):
-        self.name, self.trace = name, trace
-
-
-def quickest(engine: str, trace: Any) -> str:
-    """`auto`: interpreted for short traces; for middling ones compiled if that was done before."""
-    from workbench.kernel import choose
-
-    if engine != "auto":
-        return choose(engine)
-    work = max(len(trace), sum(trace.count) if len(trace) < LARGE else 0)
-    if work < SMALL or (work < LARGE and not compiled_before()):
-        return "interpreted"
-    return choose(engine)
-
-
-def compiled_before() -> bool:
-    """Whether the compiled engine is in its disk cache, so that it starts at once."""
-    try:
-        from workbench.kernel.compiled import cache_folder, kernel_sources, source_key
-    except ImportError:
-        return False
-    return any(cache_folder(source_key(*kernel_sources())).rglob("*truth*.nbc"))
-
-
-def trace_name(given: str) -> str:
-    return Path(given).name.partition(".")[0]
-
-
-def read_trace(given: str, scenarios: Iterable[str] = (), containers: str = "subtrees") -> Any:
-    """The trace in a file or folder; recordings (*.rec, *.rec.xz) are converted on the way."""
-    from workbench.trace import Trace
-
-    path = Path(given)
-    if not path.exists():
-        if scenarios and not path.suffix and path.name == given:
-            raise Mistake(f"unknown scenario {given!r}{guess(given, scenarios)}")
-        raise Mistake(f"no trace at {given}")
-    try:
-        if path.name.endswith((".rec", ".rec.xz")):
-            return recording(path, containers)
-        return Trace.load(path)
-    except OSError as problem:
-        raise Mistake(f"{given} cannot be read: {problem.strerror or problem}") from problem
-
-
-def recording(path: Path, containers: str) -> Any:
-    from lzma import LZMAError
-
-    from workbench.trace import TraceError
-    from workbench.trace.importers import from_ptrec
-
-    try:
-        return from_ptrec(path, containers)
-    except TraceError:
-        raise
-    except (ValueError, LookupError, TypeError, EOFError, LZMAError) as problem:
-        raise Mistake(f"{path} is not a whole recording: {problem}") from problem
-
-
-def chosen_schemes(given: list[str] | None) -> list[str]:
-    from workbench import schemes
-
-    if not given or given == ["all"]:
-        return schemes.names()
-    return [schemes.get(name).label for name in given]
 
 
 # ---- options that several commands take ----------------------------------------------------------
@@ -954,18 +605,28 @@ def main(argv: list[str] | None = None) -> int:
             given[i] = "--events=-"
     try:
         code = command(given)
-        sys.stdout.flush()
+        flush()
         return code
     except (KeyboardInterrupt, typer.Abort):
-        say("\ninterrupted; nothing was written")
+        say("\n" * sys.stderr.isatty() + "interrupted; nothing was written")
         return 130
-    except BrokenPipeError:  # the reader of our output has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as problem:
+        with contextlib.suppress(OSError):
+            flush()
+        if isinstance(problem, BrokenPipeError):  # the reader of our output has left
+            return 0
         if debug:
             raise
         return explained(problem)
+
+
+def flush() -> None:
+    """Write what is left; what cannot be written goes nowhere, so that Python ends in silence."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def command(given: list[str]) -> int:
@@ -982,8 +643,11 @@ def command(given: list[str]) -> int:
 def explained(problem: Exception) -> int:
     """Say what was wrong; returns the exit code."""
     if hasattr(problem, "format_message"):  # a usage error of the command line itself
-        context = getattr(problem, "ctx", None)
-        say(f"workbench: {problem.format_message()}")
+        context, text = getattr(problem, "ctx", None), problem.format_message()
+        if text.startswith("Usage:"):  # `trace` alone
+            say(text)
+            return 2
+        say(f"workbench: {text}")
         say(f"try: {context.command_path if context else 'workbench'} --help")
         return 2
     if isinstance(problem, Mistake | ValueError | FileNotFoundError):

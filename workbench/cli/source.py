@@ -1,0 +1,222 @@
+"""What a command replays: a scenario or a trace, with the options that change it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from .text import Mistake
+
+# page accesses: up to SMALL importing the compiled engine costs more than it saves, from LARGE on
+# compiling it pays even for one run
+SMALL, LARGE = 5_000, 300_000
+
+
+def pairs(given: list[str] | None, option: str, form: str) -> dict[str, str]:
+    """`key=value` options as a dict."""
+    found = {}
+    for text in given or []:
+        key, equals, value = text.partition("=")
+        if not (key and equals and value):
+            raise Mistake(f"{option} {text}: write {option} {form}")
+        if key in found:
+            raise Mistake(f"{option}: {key} is given twice")
+        found[key] = value
+    return found
+
+
+def guess(name: str, known: Iterable[str]) -> str:
+    from workbench.kernel import did_you_mean
+
+    return did_you_mean(name, list(known))
+
+
+def number(text: str, what: str) -> int:
+    if not (text.isascii() and text.removeprefix("-").isdigit()):
+        raise Mistake(f"{what}={text}: a whole number is expected")
+    return int(text)
+
+
+def like(default: Any, text: str, what: str) -> Any:
+    """`text` as a value of the same type as a knob's default."""
+    if isinstance(default, bool):
+        if text.lower() not in ("true", "false"):
+            raise Mistake(f"{what}={text}: true or false is expected")
+        return text.lower() == "true"
+    return number(text, what) if isinstance(default, int) else text
+
+
+def parameter(known: Any, text: str) -> Any:
+    """`text` as a value of a scenario's parameter; sizes such as 24MiB where pages are meant."""
+    if known.optional and text.lower() == "none":
+        return None
+    for choice in known.choices:
+        if str(choice).lower() == text.lower():
+            return choice
+    if known.low is None or known.choices:
+        return text
+    from workbench.results.units import pages
+
+    return number(text, known.name) if text.lstrip("-").isdigit() else pages(text)
+
+
+class Source:
+    """What `run`, `compare` and `explain` replay: a scenario, or a trace in a file."""
+
+    def __init__(
+        self,
+        given: str,
+        params: list[str] | None = None,
+        nodes: int | None = None,
+        place: list[str] | None = None,
+        limits: list[str] | None = None,
+        settings: list[str] | None = None,
+        engine: str = "auto",
+    ):
+        from workbench import scenarios
+        from workbench.kernel import Knobs, Machine
+
+        self.places = {
+            box: number(node, f"--place {box}")
+            for box, node in pairs(place, "--place", "CONTAINER=NODE").items()
+        }
+        chosen = pairs(params, "--param", "key=value")
+        if given in scenarios.names():
+            self.thing: Any = self.scenario(given, chosen, nodes)
+            self.trace, machine = self.thing.trace, self.thing.machine
+        else:
+            if chosen:
+                raise Mistake(f"--param is for scenarios; {given} is a trace")
+            trace = read_trace(given, scenarios.names())
+            machine = Machine(nodes=nodes or 1 + max((t.node for t in trace.tasks), default=0))
+            self.trace = self.placed(trace, machine.nodes)
+            self.thing = Named(trace_name(given), self.trace)
+        knobs: dict[str, Any] = {}
+        of_machine: dict[str, int] = {}
+        known = {f.name: f.default for f in fields(Knobs)}
+        for key, text in pairs(settings, "--set", "knob=value").items():
+            if key in ("frames", "swap"):
+                of_machine[key] = number(text, f"--set {key}")
+            elif key in known:
+                knobs[key] = like(known[key], text, f"--set {key}")
+            else:
+                raise Mistake(f"unknown knob {key!r}{guess(key, [*known, 'frames', 'swap'])}")
+        self.options: dict[str, Any] = knobs | {
+            "machine": replace(machine, **of_machine),
+            "engine": quickest(engine, self.trace),
+            "limits": {
+                box: None if size == "none" else size
+                for box, size in pairs(limits, "--limit", "CONTAINER=64MiB").items()
+            },
+        }
+
+    def samples(self, given: int | None, output: Path | None) -> int:
+        """Enough points in time for a scenario to find its marks, unless they would be saved."""
+        if given or output or not hasattr(self.thing, "sample_every"):
+            return given or 400
+        return max(400, len(self.trace) // self.thing.sample_every)
+
+    def scenario(self, name: str, chosen: dict[str, str], nodes: int | None) -> Any:
+        from workbench import scenarios
+
+        known = scenarios.parameters(name)
+        for key in chosen:
+            if key not in known:
+                raise Mistake(f"{name}: unknown parameter {key!r}{guess(key, known)}")
+        values = {key: parameter(known[key], text) for key, text in chosen.items()}
+        if nodes is not None:
+            values["nodes"] = nodes
+        if self.places:
+            values["place"] = self.places
+        return scenarios.get(name, **values)
+
+    def placed(self, trace: Any, nodes: int) -> Any:
+        """A bare trace with its containers' tasks on other nodes."""
+        from copy import copy
+
+        names = [c.name for c in trace.containers]
+        for box, node in self.places.items():
+            if box not in names:
+                raise Mistake(f"--place: no container {box!r}{guess(box, names)}")
+            if not 0 <= node < nodes:
+                raise Mistake(f"--place {box}={node}: nodes are 0 to {nodes - 1} (--nodes)")
+        if not self.places:
+            return trace
+        moved = copy(trace)
+        moved.tasks = [
+            replace(t, node=self.places.get(t.container, t.node)) for t in trace.tasks
+        ]
+        return moved
+
+
+class Named:
+    """A trace with its file's name, for `replay` and `compare`."""
+
+    def __init__(self, name: str, trace: Any):
+        self.name, self.trace = name, trace
+
+
+def quickest(engine: str, trace: Any) -> str:
+    """`auto`: interpreted for short traces; for middling ones compiled if that was done before."""
+    from workbench.kernel import choose
+
+    if engine != "auto":
+        return choose(engine)
+    work = max(len(trace), sum(trace.count) if len(trace) < LARGE else 0)
+    if work < SMALL or (work < LARGE and not compiled_before()):
+        return "interpreted"
+    return choose(engine)
+
+
+def compiled_before() -> bool:
+    """Whether the compiled engine is in its disk cache, so that it starts at once."""
+    try:
+        from workbench.kernel.compiled import cache_folder, kernel_sources, source_key
+    except ImportError:
+        return False
+    return any(cache_folder(source_key(*kernel_sources())).rglob("*truth*.nbc"))
+
+
+def trace_name(given: str) -> str:
+    return Path(given).name.partition(".")[0]
+
+
+def read_trace(given: str, scenarios: Iterable[str] = (), containers: str = "subtrees") -> Any:
+    """The trace in a file or folder; recordings (*.rec, *.rec.xz) are converted on the way."""
+    from workbench.trace import Trace
+
+    path = Path(given)
+    if not path.exists():
+        if scenarios and not path.suffix and path.name == given:
+            raise Mistake(f"unknown scenario {given!r}{guess(given, scenarios)}")
+        raise Mistake(f"no trace at {given}")
+    try:
+        if path.name.endswith((".rec", ".rec.xz")):
+            return recording(path, containers)
+        return Trace.load(path)
+    except OSError as problem:
+        raise Mistake(f"{given} cannot be read: {problem.strerror or problem}") from problem
+
+
+def recording(path: Path, containers: str) -> Any:
+    from lzma import LZMAError
+
+    from workbench.trace import TraceError
+    from workbench.trace.importers import from_ptrec
+
+    try:
+        return from_ptrec(path, containers)
+    except TraceError:
+        raise
+    except (ValueError, LookupError, TypeError, EOFError, LZMAError) as problem:
+        raise Mistake(f"{path} is not a whole recording: {problem}") from problem
+
+
+def chosen_schemes(given: list[str] | None) -> list[str]:
+    from workbench import schemes
+
+    if not given or given == ["all"]:
+        return schemes.names()
+    return [schemes.get(name).label for name in given]
