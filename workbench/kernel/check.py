@@ -22,7 +22,7 @@ from .names import (
     REAPED,
     NO_LIST,
 )
-from .tables import mm_of, vpage_of
+from .tables import mm_of, vpage_of, word_of
 
 
 class CheckFailed(AssertionError):
@@ -65,7 +65,7 @@ def check_mappers(k) -> None:
     mapped_pages = 0
     for page in range(k.pages_top):
         ptes = ring(k, page)
-        words = [int(k.word[k.pte_word[p]]) for p in ptes]
+        words = [int(k.word[word_of(k, p)]) for p in ptes]
         present = sum(1 for w in words if w & PRESENT)
         need(present == k.page_maps[page], "page %d: mapcount %d, but %d ptes", page,
              k.page_maps[page], present)  # fmt: skip
@@ -176,7 +176,7 @@ def check_entries(k) -> None:
             if k.per_pair:
                 count = sum(
                     1 for p in ring(k, page)
-                    if k.word[k.pte_word[p]] & PRESENT
+                    if k.word[word_of(k, p)] & PRESENT
                     and k.mm_container[mm_of(k, p)] == k.entry_owner[e]
                 )  # fmt: skip
                 need(count == k.entry_count[e], "entry %d: counts %d mappings, %d there", e,

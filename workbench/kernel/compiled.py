@@ -54,8 +54,7 @@ STRIDE = {
     for name, bits in columns.items()
 }
 OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
-I64 = ir.IntType(64)
-INLINE_BELOW = int(os.environ.get("IB","600"))
+I64, I32, BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 # the table: an address per column, then of the scalars, then the three hooks
 SCALARS_AT = len(COLUMN)
 HOOKS_AT = SCALARS_AT + 1
@@ -100,6 +99,15 @@ class StateAttributes(AttributeTemplate):
         return types.int64 if name in SCALAR else None
 
 
+def alone(builder, access, name: str):
+    """Tell the optimiser (TBAA) that what bears this name never overlaps what bears another."""
+    module = builder.module
+    root = module.add_metadata(["workbench state"])
+    kind = module.add_metadata([name, root, I64(0)])
+    access.set_metadata("tbaa", module.add_metadata([kind, kind, I64(0)]))
+    return access
+
+
 def table_cell(builder, state, index: int):
     """The content of one cell of the table, which never changes during a call."""
     table = builder.inttoptr(state, I64.as_pointer())
@@ -117,13 +125,13 @@ def scalar_pointer(builder, state, name: str):
 def get_attribute(context, builder, state_type, state, name: str):
     if name in COLUMN:
         return table_cell(builder, state, COLUMN[name])
-    return builder.load(scalar_pointer(builder, state, name))
+    return alone(builder, builder.load(scalar_pointer(builder, state, name)), f"k.{name}")
 
 
 @lower_setattr_generic(StateType)
 def set_attribute(context, builder, sig, args, name: str) -> None:
     value = context.cast(builder, args[1], sig.args[1], types.int64)
-    builder.store(value, scalar_pointer(builder, args[0], name))
+    alone(builder, builder.store(value, scalar_pointer(builder, args[0], name)), f"k.{name}")
 
 
 @infer_global(operator.getitem)
@@ -143,14 +151,15 @@ class ColumnSet(AbstractTemplate):
 def item_pointer(builder, column: ColumnType, base, index):
     """The address of one cell: rows are records, the base is the column's cell in the first."""
     byte = builder.mul(index, I64(column.stride), flags=("nsw",))
-    row = builder.gep(builder.inttoptr(base, ir.IntType(8).as_pointer()), [byte])
+    row = builder.gep(builder.inttoptr(base, BYTE.as_pointer()), [byte])
     return builder.bitcast(row, ir.IntType(column.bits).as_pointer())
 
 
 @lower_builtin(operator.getitem, ColumnType, types.Integer)
 def get_item(context, builder, sig, args):
     bits = sig.args[0].bits
-    value = builder.load(item_pointer(builder, sig.args[0], *args))
+    column = sig.args[0]
+    value = alone(builder, builder.load(item_pointer(builder, column, *args)), column.name)
     if bits == 64:
         return value
     return builder.zext(value, I64) if bits == 8 else builder.sext(value, I64)
@@ -162,7 +171,8 @@ def set_item(context, builder, sig, args):
     base, index, value = args
     if bits < 64:
         value = builder.trunc(value, ir.IntType(bits))
-    builder.store(value, item_pointer(builder, sig.args[0], base, index))
+    column = sig.args[0]
+    alone(builder, builder.store(value, item_pointer(builder, column, base, index)), column.name)
     return context.get_dummy_value()
 
 
@@ -186,9 +196,27 @@ def call_hook(typing, state, which, page, c, paid):
     return types.int64(STATE, *[types.int64] * 4), generate
 
 
+@intrinsic
+def prefetch(typing, column, index):
+    """Ask for the cache line of one cell."""
+
+    def generate(context, builder, sig, args):
+        pointer = builder.bitcast(item_pointer(builder, sig.args[0], *args), BYTE.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), I32, I32, I32])
+        name = "llvm.prefetch.p0"
+        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        builder.call(function, [pointer, I32(1), I32(3), I32(1)])
+        return context.get_dummy_value()
+
+    return types.void(column, types.int64), generate
+
+
 # ---- linking the plain functions -------------------------------------------------------------
 
-linked: dict[Callable, object] = {hooks_module.call_hook: call_hook}
+linked: dict[Callable, object] = {
+    hooks_module.call_hook: call_hook,
+    hooks_module.prefetch: prefetch,
+}
 
 
 def compile_plain(function: Callable):
@@ -205,10 +233,7 @@ def compile_plain(function: Callable):
             elif name in function.__globals__:
                 scope[name] = value
         twin = python_types.FunctionType(function.__code__, scope, function.__name__)
-        small = len(function.__code__.co_code) < INLINE_BELOW
-        linked[function] = njit(
-            **OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=small
-        )(twin)
+        linked[function] = njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)(twin)
     return linked[function]
 
 

@@ -8,12 +8,16 @@ unmapped(k, page, c, _)    a mapper in c has gone
 from .counters import force, say, uncharge
 from .names import L_RETURNED, LRU, N_ENTRIES, N_HOLDERS, N_RMAP, PRESENT, STALE
 from .lists import entry_link, entry_unlink
-from .tables import TOMB, insert, mm_of, probe
+from .tables import TOMB, insert, mm_of, probe, word_of
 
 
 def call_hook(k, which, page, c, paid):
     """Interpreted form; `compiled` replaces it by a call through the hook's address."""
     return k.hooks[which](k, page, c, paid)
+
+
+def prefetch(column, index):
+    """A hint to the processor; interpreted, nothing."""
 
 
 def owner(k, page):
@@ -188,7 +192,7 @@ def reprice_holders(k, page, units):
 def oldest_mapper(k, page):
     """The container of the oldest present mapping of a mapped page. Cost: swap entries skipped."""
     pte = k.page_rmap[page] - 1
-    while not k.word[k.pte_word[pte]] & PRESENT:
+    while not k.word[word_of(k, pte)] & PRESENT:
         pte = k.pte_next[pte]
     return k.mm_container[mm_of(k, pte)]
 
@@ -199,7 +203,7 @@ def mappers_of(k, page, c):
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
         k.stat[N_RMAP] += 1
-        if k.word[k.pte_word[pte]] & PRESENT and k.mm_container[mm_of(k, pte)] == c:
+        if k.word[word_of(k, pte)] & PRESENT and k.mm_container[mm_of(k, pte)] == c:
             count += 1
         pte = k.pte_next[pte]
     return count

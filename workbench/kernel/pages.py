@@ -34,7 +34,7 @@ from .names import (
     YOUNG,
     ZERO,
 )
-from .tables import link, mm_of, unlink
+from .tables import link, mm_of, unlink, word_of
 
 
 def count_frame(k, z, kind, step):
@@ -162,7 +162,7 @@ def finish_writing(k):
 
 def install(k, pte, page, flags, paid):
     """A page-table entry starts pointing at a page; the scheme learns of it."""
-    at = k.pte_word[pte]
+    at = word_of(k, pte)
     k.word[at] = (k.word[at] & ~0xFF) | flags | PRESENT
     link(k, pte, page)
     attach(k, pte, page, paid)
@@ -206,7 +206,7 @@ def detach(k, pte, page, c):
 
 def remove(k, pte):
     """Clear a page-table entry, whatever is in it (zap)."""
-    at = k.pte_word[pte]
+    at = word_of(k, pte)
     w = k.word[at]
     k.word[at] = w & ~0xFF
     if w & PRESENT:

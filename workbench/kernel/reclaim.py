@@ -1,6 +1,7 @@
 """Giving pages back: the container's reclaim as posted, unmapping own mappings, and the zones'."""
 
 from .counters import say
+from .hooks import prefetch
 from .lists import entry_move, lru_add, lru_isolate, lru_put
 from .names import (
     ACTIVE,
@@ -37,7 +38,7 @@ from .names import (
     YOUNG,
 )
 from .pages import detach, free_page, leave_frame, take_slot
-from .tables import unlink
+from .tables import unlink, word_of
 
 KEPT, FREED, ACTIVATED = range(3)
 
@@ -61,24 +62,27 @@ def page_referenced(k, page, only):
     if k.page_flags[page] & REFERENCED:
         k.page_flags[page] &= ~REFERENCED
         count = 1
+    left = k.page_maps[page] + k.page_swaps[page]
+    k.stat[N_RMAP] += left
     pte = k.page_rmap[page] - 1
-    for _ in range(k.page_maps[page] + k.page_swaps[page]):
-        at = k.pte_word[pte]
+    while left:
+        at = word_of(k, pte)
         w = k.word[at]
-        k.stat[N_RMAP] += 1
         if w & PRESENT and (only < 0 or k.mm_container[(w >> 40) - 1] == only):
             if w & LOCKED and w & SHARED:
                 count += 1
             if w & YOUNG:
                 k.word[at] = w & ~YOUNG
                 count += 1
-        pte = k.pte_next[pte]
+        left -= 1
+        if left:
+            pte = k.pte_next[pte]
     return count
 
 
 def unmap_pte(k, pte, page):
     """One mapper loses the page to reclaim: a swap entry stays if it is anonymous."""
-    at = k.pte_word[pte]
+    at = word_of(k, pte)
     w = k.word[at]
     c = k.mm_container[(w >> 40) - 1]
     if w & DIRTY:
@@ -98,13 +102,13 @@ def try_to_unmap(k, page, only):
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
         after = k.pte_next[pte]
-        w = k.word[k.pte_word[pte]]
+        w = k.word[word_of(k, pte)]
         k.stat[N_RMAP] += 1
         if w & PRESENT and (only < 0 or k.mm_container[(w >> 40) - 1] == only):
             if w & LOCKED:
                 return False
             if w & YOUNG and k.all_references:
-                k.word[k.pte_word[pte]] = w & ~YOUNG
+                k.word[word_of(k, pte)] = w & ~YOUNG
                 return False
             unmap_pte(k, pte, page)
         pte = after
@@ -175,6 +179,8 @@ def isolate(k, c, want, which, n):
         if looked == n or e == head:
             break
         before = k.entry_prev[e]
+        prefetch(k.page_flags, k.entry_page[before])
+        prefetch(k.word, k.entry_page[before])
         page = k.entry_page[e]
         flags = k.page_flags[page]
         fits = k.lists == LRU or (flags & ACTIVE != 0) == (want != 0)
@@ -313,7 +319,7 @@ def used_lately(k, page, only):
         k.page_flags[page] &= ~REFERENCED
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
-        at = k.pte_word[pte]
+        at = word_of(k, pte)
         w = k.word[at]
         k.stat[N_RMAP] += 1
         mine = only < 0 or k.mm_container[(w >> 40) - 1] == only
@@ -327,7 +333,7 @@ def used_lately(k, page, only):
 def own_locked(k, page, c):
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
-        w = k.word[k.pte_word[pte]]
+        w = k.word[word_of(k, pte)]
         if w & PRESENT and w & LOCKED and k.mm_container[(w >> 40) - 1] == c:
             return True
         pte = k.pte_next[pte]
@@ -338,7 +344,7 @@ def unmap_for(k, page, c):
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
         after = k.pte_next[pte]
-        w = k.word[k.pte_word[pte]]
+        w = k.word[word_of(k, pte)]
         k.stat[N_RMAP] += 1
         if w & PRESENT and k.mm_container[(w >> 40) - 1] == c:
             unmap_pte(k, pte, page)

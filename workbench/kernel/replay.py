@@ -1,6 +1,7 @@
 """The one replay loop: an event goes in, the machine changes, the books are kept."""
 
 from .faults import access, lock, system_call
+from .hooks import prefetch
 from .names import (
     ALIVE,
     ANON,
@@ -82,7 +83,14 @@ def boot(k):
 
 
 def run_block(k, start, stop):
+    ahead = k.prefetch
     for i in range(start, stop):
+        if ahead and i + ahead < stop:
+            prefetch(k.word, k.ev_at[i + ahead])
+            soon = k.ev_at[i + (ahead >> 1)]
+            if k.ev_op[i + (ahead >> 1)] <= TOUCH_WRITE and not k.word[soon] & PRESENT:
+                prefetch(k.page_flags, soon)
+                prefetch(k.pte_page, soon)
         op = k.ev_op[i]
         t = k.ev_task[i]
         v = k.ev_at[i]
@@ -151,9 +159,14 @@ def die(k, t):
 
 def room(k, i, op, t):
     """Are the growing tables large enough for the worst this event can do?"""
-    need = 2
-    if op <= MUNLOCK:
-        need += 2 * k.ev_count[i]
+    need = 3
+    if op <= TOUCH_WRITE or op == MLOCK:
+        need += k.ev_count[i] + (k.ev_count[i] >> 9)
+        if need <= k.spare:
+            k.spare -= need
+            return True
+    elif op == READ or op == WRITE_CALL:
+        return True
     elif op == FORK and k.task_mm[t] >= 0:
         need += 2 * k.mm_count[k.task_mm[t]] + k.held[k.task_container[t]]
     elif op == MOVE or op == EXEC:
@@ -162,11 +175,14 @@ def room(k, i, op, t):
         if t >= 0 and k.task_mm[t] >= 0:
             need += k.mm_count[k.task_mm[t]]
     k.need = need
+    k.spare = min(k.ptes_end - k.ptes_top, k.pages_end - k.pages_top) - need
+    k.spare = min(k.spare, k.entries_end - k.entries_top - need)
+    k.spare = min(k.spare, ((3 * (k.slot_mask + 1) >> 2) - k.slots_used >> 1) - need)
     return (
         k.ptes_top + need <= k.ptes_end
         and k.pages_top + need <= k.pages_end
         and k.entries_top + need <= k.entries_end
-        and (k.slots_used + need) * 4 <= 3 * (k.slot_mask + 1)
+        and (k.slots_used + 2 * need) * 4 <= 3 * (k.slot_mask + 1)
         and k.vmas_top + vma_need(k, op, t) <= k.vmas_end
         and k.fds_top + fd_need(k, op, t) <= k.fds_end
         and k.files_top + 1 <= k.files_end

@@ -62,6 +62,7 @@ class State:
                  sample_every: int = 0, watch: int = 0) -> None:  # fmt: skip
         self.hooks = [scheme.price, scheme.mapped, scheme.unmapped]
         self.tables: dict[str, int] = {}
+        self.fixed: dict[str, int] = {}  # rows of a growing table that never grow in number
         for name in SCALARS:
             setattr(self, name, 0)
         self.set_sizes(trace, machine, knobs, scheme, samples, watch)
@@ -75,6 +76,7 @@ class State:
         self.set_zones(trace, machine, knobs, scheme)
         self.set_lists()
         self.load_events(trace, knobs)
+        self.prefetch = 16 if self.vpages > 50_000 else 0
         self.sample_every = sample_every or len(trace) + 1
         self.sample_at = min(self.sample_every, len(trace))
 
@@ -88,6 +90,7 @@ class State:
         self.zones = machine.nodes + (self.containers - 1 if own else 0)
         self.pages_top = self.vpages + 2 * self.zones
         self.pages_end = self.pages_top + 256
+        self.fixed = {"page": self.pages_top, "pte": self.vpages}
         self.ptes_top = self.vpages
         self.ptes_end = self.vpages + 256
         self.entries_top = 2 * self.containers
@@ -173,7 +176,7 @@ class State:
         column[start:stop] = [value] * (stop - start)
 
     def set_containers(self, trace, knobs: Knobs) -> None:
-        made = {t for o, t in zip(trace.op, trace.target) if o == OP_MKDIR}
+        made = trace.made(OP_MKDIR)
         for c, box in enumerate(trace.containers):
             self.alive[c] = int(c not in made)
             self.own_zone[c] = -1
@@ -183,7 +186,7 @@ class State:
 
     def set_tasks(self, trace) -> None:
         names = {box.name: c for c, box in enumerate(trace.containers)}
-        born = {t for o, t in zip(trace.op, trace.target) if o in (OP_FORK, OP_THREAD)}
+        born = trace.made(OP_FORK, OP_THREAD)
         for t, task in enumerate(trace.tasks):
             self.task_mm[t] = -1
             self.task_runs[t] = -1
@@ -293,7 +296,7 @@ class State:
 
     def grow(self, rehash) -> None:
         """Make every growing table large enough for the event that asked (between events)."""
-        need = 2 * self.need + 64
+        need = self.need + 64
         for scalar, table in GROWING.items():
             end = getattr(self, scalar)
             top = getattr(self, scalar.replace("_end", "_top"))
@@ -303,17 +306,17 @@ class State:
             elif table in ("handle", "file"):
                 wanted += self.fds_top
             if top + wanted > end:
-                end = max(2 * end, end + 2 * wanted)
+                end = max(2 * end - self.fixed.get(table, 0), top + wanted)
                 setattr(self, scalar, end)
                 self.resize_table(table, end)
                 if table == "page":
                     self.resize_table("writing", end)
         slots = self.slot_mask + 1
-        if (self.slots_used + need) * 4 > 3 * slots:
+        if (self.slots_used + 2 * need) * 4 > 3 * slots:
             self.old_word = self.word[self.vpages :]
             self.old_pte = self.slot_pte
             old = slots
-            while (self.slots_used + need) * 2 > slots:
+            while (self.slots_used + 2 * need) * 4 > 3 * slots:
                 slots *= 2
             first = self.word[: self.vpages]
             self.new_table("word", self.vpages + slots)

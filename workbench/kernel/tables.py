@@ -63,7 +63,8 @@ def make_pte(k, mm, v):
     else:
         pte = take_pte(k, mm)
         at = insert(k, key, pte)
-    k.pte_word[pte] = at
+    if pte >= k.vpages:
+        k.pte_word[pte] = at
     chain(k, mm, pte)
     return at
 
@@ -143,7 +144,7 @@ def sort_ptes(k, mm):
 
 
 def key_of(k, link_):
-    return k.word[k.pte_word[link_ - 1]] >> 8
+    return k.word[word_of(k, link_ - 1)] >> 8
 
 
 def cut_run(k, start):
@@ -157,12 +158,17 @@ def cut_run(k, start):
     return after
 
 
+def word_of(k, pte):
+    """Where a pte has its word; a vpage's first mapping has it in place, nothing to look up."""
+    return pte if pte < k.vpages else k.pte_word[pte]
+
+
 def mm_of(k, pte):
-    return (k.word[k.pte_word[pte]] >> 40) - 1
+    return (k.word[word_of(k, pte)] >> 40) - 1
 
 
 def vpage_of(k, pte):
-    return (k.word[k.pte_word[pte]] >> 8) & 0xFFFFFFFF
+    return (k.word[word_of(k, pte)] >> 8) & 0xFFFFFFFF
 
 
 def link(k, pte, page):

@@ -32,7 +32,7 @@ from .lists import lru_add, lru_del
 from .names import ON_LRU
 from .oom import drop_file, drop_vma, reap_task, release_mm
 from .pages import attach, count_frame, detach, release_hold, remove
-from .tables import find, find_vma, link, pte_at, sort_ptes, unlink, vpage_of
+from .tables import find, find_vma, link, pte_at, sort_ptes, unlink, vpage_of, word_of
 from .faults import place
 
 
@@ -176,7 +176,7 @@ def copy_ptes(k, t, parent, mm):
     sort_ptes(k, parent)
     pte = k.mm_ptes[parent] - 1
     while pte >= 0:
-        at = k.pte_word[pte]
+        at = word_of(k, pte)
         w = k.word[at]
         v = vpage_of(k, pte)
         if w & (PRESENT | SWAP) and v < k.vpages:
@@ -270,7 +270,7 @@ def change_container(k, mm, left):
     sort_ptes(k, mm)
     pte = k.mm_ptes[mm] - 1
     while pte >= 0:
-        w = k.word[k.pte_word[pte]]
+        w = k.word[word_of(k, pte)]
         if w & PRESENT and not w & ZERO and vpage_of(k, pte) < k.vpages:
             page = k.pte_page[pte]
             unlink(k, pte, page)
@@ -287,7 +287,7 @@ def migrate(k, t, node):
     sort_ptes(k, mm)
     pte = k.mm_ptes[mm] - 1
     while pte >= 0:
-        w = k.word[k.pte_word[pte]]
+        w = k.word[word_of(k, pte)]
         if w & PRESENT and not w & ZERO and vpage_of(k, pte) < k.vpages:
             page = k.pte_page[pte]
             z = k.page_zone[page]
@@ -306,7 +306,7 @@ def migrate_page(k, page, node, c):
     n = k.page_maps[page] + k.page_swaps[page]
     pte = k.page_rmap[page] - 1
     for _ in range(n):
-        at = k.pte_word[pte]
+        at = word_of(k, pte)
         w = k.word[at]
         if w & PRESENT:
             # a migration entry: counted like a swap entry until the page is mapped again
@@ -327,7 +327,7 @@ def migrate_page(k, page, node, c):
     pte = k.page_rmap[page] - 1
     for _ in range(n):
         after = k.pte_next[pte]
-        if k.word[k.pte_word[pte]] & ZERO:
+        if k.word[word_of(k, pte)] & ZERO:
             paid = restore(k, pte, page) and paid
         pte = after
     release_hold(k)
@@ -336,7 +336,7 @@ def migrate_page(k, page, node, c):
 
 def restore(k, pte, page):
     """A migration entry becomes a mapping again, if its container can pay."""
-    at = k.pte_word[pte]
+    at = word_of(k, pte)
     w = k.word[at]
     paid = pay(k, k.mm_container[(w >> 40) - 1], page)
     k.page_swaps[page] -= 1

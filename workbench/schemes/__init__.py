@@ -11,7 +11,7 @@ from workbench.kernel.config import did_you_mean
 
 from .parts import PROMISES, Parts
 
-_NOT_SCHEMES = {"parts"}
+_NOT_SCHEMES = {"contract", "parts"}
 
 
 @dataclass(frozen=True)
