@@ -517,20 +517,22 @@ def test_progress_is_one_line_where_nobody_watches(capsys, monkeypatch):
 
 
 def test_auto_chooses_the_engine_by_size(monkeypatch, here, trace):
+    from workbench.kernel import engine
+
     class Large(list):
         count = ()
 
         def __len__(self):
-            return source.LARGE
+            return engine.LARGE
 
     for warm in (True, False):
-        monkeypatch.setattr(source, "compiled_before", lambda warm=warm: warm)
+        monkeypatch.setattr(engine, "compiled_before", lambda warm=warm: warm)
         middling = TraceBuilder()
         middling.task("t", middling.container("A"))
-        middling.file("f", source.SMALL)
+        middling.file("f", engine.SMALL)
         middling.touch_read("t", "f")
         wanted = "compiled" if warm else "interpreted"
-        assert source.quickest("auto", middling.build()) == wanted
-        assert source.quickest("auto", Trace.load(trace)) == "interpreted"
-        assert source.quickest("auto", Large()) == "compiled"
-        assert source.quickest("interpreted", Large()) == "interpreted"
+        assert engine.choose("auto", middling.build()) == wanted
+        assert engine.choose("auto", Trace.load(trace)) == "interpreted"
+        assert engine.choose("auto", Large()) == "compiled"
+        assert engine.choose("interpreted", Large()) == "interpreted"

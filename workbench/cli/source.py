@@ -9,11 +9,6 @@ from typing import Any
 
 from .text import Mistake
 
-# page accesses: up to SMALL importing the compiled engine costs more than it saves, from LARGE on
-# compiling it pays even for one run
-SMALL, LARGE = 5_000, 300_000
-
-
 def pairs(given: list[str] | None, option: str, form: str) -> dict[str, str]:
     """`key=value` options as a dict."""
     found = {}
@@ -76,7 +71,7 @@ class Source:
         engine: str = "auto",
     ):
         from workbench import scenarios
-        from workbench.kernel import Knobs, Machine
+        from workbench.kernel import Knobs, Machine, choose
 
         self.places = {
             box: number(node, f"--place {box}")
@@ -105,18 +100,16 @@ class Source:
                 raise Mistake(f"unknown knob {key!r}{guess(key, [*known, 'frames', 'swap'])}")
         self.options: dict[str, Any] = knobs | {
             "machine": replace(machine, **of_machine),
-            "engine": quickest(engine, self.trace),
+            "engine": choose(engine, self.trace),
             "limits": {
                 box: None if size == "none" else size
                 for box, size in pairs(limits, "--limit", "CONTAINER=64MiB").items()
             },
         }
 
-    def samples(self, given: int | None, output: Path | None) -> int:
+    def samples(self, given: int | None, output: Path | None) -> int | None:
         """Enough points in time for a scenario to find its marks, unless they would be saved."""
-        if given or output or not hasattr(self.thing, "sample_every"):
-            return given or 400
-        return max(400, len(self.trace) // self.thing.sample_every)
+        return given or (400 if output else None)
 
     def scenario(self, name: str, chosen: dict[str, str], nodes: int | None) -> Any:
         from workbench import scenarios
@@ -156,27 +149,6 @@ class Named:
 
     def __init__(self, name: str, trace: Any):
         self.name, self.trace = name, trace
-
-
-def quickest(engine: str, trace: Any) -> str:
-    """`auto`: interpreted for short traces; for middling ones compiled if that was done before."""
-    from workbench.kernel import choose
-
-    if engine != "auto":
-        return choose(engine)
-    work = max(len(trace), sum(trace.count) if len(trace) < LARGE else 0)
-    if work < SMALL or (work < LARGE and not compiled_before()):
-        return "interpreted"
-    return choose(engine)
-
-
-def compiled_before() -> bool:
-    """Whether the compiled engine is in its disk cache, so that it starts at once."""
-    try:
-        from workbench.kernel.compiled import cache_folder, kernel_sources, source_key
-    except ImportError:
-        return False
-    return any(cache_folder(source_key(*kernel_sources())).rglob("*truth*.nbc"))
 
 
 def trace_name(given: str) -> str:

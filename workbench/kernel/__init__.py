@@ -8,5 +8,6 @@ from .state import PlacementError, State
 
 __all__ = [
     "OUTCOMES", "QUIRKS", "STATS", "AccessError", "CheckFailed", "Knobs", "Machine",
-    "PlacementError", "State", "check", "choose", "did_you_mean", "find_truth", "simulate", "stepped",
+    "PlacementError", "State", "check", "choose", "did_you_mean", "find_truth", "simulate",
+    "stepped",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from .names import (
     Q_NO_RECHECK,
     SPECIAL,
     TO_KILL_CURRENT,
-)
+)  # fmt: skip
 from .oom import CURRENT, NOTHING, kill_task, out_of_memory
 from .pages import count_frame
 from .reclaim import reclaim_zone, try_to_free

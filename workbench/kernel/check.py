@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from .names import (
-    LISTED_ACTIVE,
+    ALIVE,
     ANON,
     KERNEL,
     KIND,
+    LISTED_ACTIVE,
+    NO_LIST,
     ON_LRU,
     PRESENT,
     Q_DOUBLE_RELEASE,
     Q_ZONE_COUNTERS,
+    REAPED,
     RESIDENT,
     SLOT,
     SPECIAL,
     STUCK,
     SWAP,
     USED,
-    ALIVE,
     ZOMBIE,
-    REAPED,
-    NO_LIST,
-)
+)  # fmt: skip
 from .tables import mm_of, vpage_of, word_of
 
 
@@ -72,7 +72,7 @@ def check_mappers(k) -> None:
         swapped = sum(1 for w in words if w & SWAP)
         need(swapped == k.page_swaps[page], "page %d: %d swap references, but %d swap ptes", page,
              k.page_swaps[page], swapped)  # fmt: skip
-        for p, w in zip(ptes, words):
+        for p, w in zip(ptes, words, strict=True):
             need(k.pte_page[p] == page, "pte %d: on the ring of %d, points at %d", p, page,
                  k.pte_page[p])  # fmt: skip
             need(not (w & PRESENT and w & SWAP), "pte %d: present and swapped", p)
@@ -154,7 +154,8 @@ def check_frames(k) -> None:
         need(counted[1:] == used[z][1:], "zone %d: frames counted %s, in use %s", z, counted,
              used[z])  # fmt: skip
         need(k.zone_free[z] + sum(counted) == k.zone_frames[z] and k.zone_free[z] >= 0,
-             "zone %d: %d free + %s used of %d", z, k.zone_free[z], counted, k.zone_frames[z])  # fmt: skip
+             "zone %d: %d free + %s used of %d", z, k.zone_free[z], counted,
+             k.zone_frames[z])  # fmt: skip
     need(0 <= leaked <= k.leaked_frames, "%d anonymous frames belong to nothing, %d were leaked",
          leaked, k.leaked_frames)  # fmt: skip
 

@@ -54,6 +54,7 @@ STRIDE = {
     for name, bits in columns.items()
 }
 OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+BARE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 I64, I32, BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 # the table: an address per column, then of the scalars, then the three hooks
 SCALARS_AT = len(COLUMN)
@@ -233,7 +234,7 @@ def compile_plain(function: Callable):
             elif name in function.__globals__:
                 scope[name] = value
         twin = python_types.FunctionType(function.__code__, scope, function.__name__)
-        linked[function] = njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)(twin)
+        linked[function] = njit(**OPTIONS, **BARE)(twin)
     return linked[function]
 
 
@@ -256,16 +257,28 @@ def kernel_sources() -> list[Path]:
 
 def cache_folder(key: str) -> Path:
     """Where compiled code is kept: the user's cache, or a private temporary folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    for root in (Path(base), Path(tempfile.gettempdir()) / f"workbench-{os.getuid()}"):
+    uid = os.getuid() if hasattr(os, "getuid") else 0
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    for root in (Path(base), Path(tempfile.gettempdir()) / f"workbench-{uid}"):
         folder = root / "workbench" / key
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if os.access(folder, os.W_OK):
+            ours = not hasattr(os, "getuid") or folder.stat().st_uid == uid
+            if ours and os.access(folder, os.W_OK):
                 return folder
         except OSError:
             continue
+    return private_folder()
+
+
+@functools.cache
+def private_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="workbench-"))
+
+
+def is_cached() -> bool:
+    """Whether the engine as it stands has been compiled before."""
+    return any(cache_folder(source_key(*kernel_sources())).rglob("*truth*.nbc"))
 
 
 def cached(key: str, decorate: Callable, function: Callable, signature_, **options):
@@ -305,8 +318,8 @@ def hook_template(address, page, c, paid):
 def functions() -> tuple[Callable, Callable, Callable]:
     """The compiled engine: run(k, start, stop), rehash(k, old_slots), truth(k, unit)."""
     key = source_key(*kernel_sources())
-    if not any(cache_folder(key).rglob("*.nbc")) and sys.stderr.isatty():
-        print("compiling the simulated kernel (once, half a minute) ...", file=sys.stderr)
+    if not is_cached() and sys.stderr.isatty():
+        print("compiling the simulated kernel (once, under a minute) ...", file=sys.stderr)
 
     def entry(template, plain, name, *args, result=types.int64):
         function = named(template, name, plain=compile_plain(plain))
@@ -400,6 +413,6 @@ class CompiledState(State):
             np.int64,
         )
         result = function(table.ctypes.data, *args)
-        for name, value in zip(SCALARS, scalars.tolist()):
+        for name, value in zip(SCALARS, scalars.tolist(), strict=True):
             setattr(self, name, value)
         return result

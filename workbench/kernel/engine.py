@@ -16,25 +16,46 @@ from .state import State
 from .tables import rehash
 
 BLOCK = 1 << 20  # events between two looks at the clock
+SMALL, LARGE = 5_000, 300_000  # page accesses
 
 
 class AccessError(ValueError):
     """An event touches a page its task has not mapped: the trace is wrong, not the machine."""
 
 
-def choose(engine: str) -> str:
-    """`auto` compiles where numba is installed. Raises ValueError for an unknown name."""
+def choose(engine: str, trace=None) -> str:
+    """What `auto` means for a trace: whichever way shows the result sooner.
+
+    Interpreted below 5,000 page accesses; up to 300,000 compiled only if that was done before
+    (compiling takes the better part of a minute, once); above, or without a trace, compiled.
+    Raises ValueError for an unknown name.
+    """
     if engine not in ("auto", "compiled", "interpreted"):
-        raise ValueError(f"engine {engine!r} is not one of auto, compiled, interpreted")
-    if engine == "auto":
-        return "compiled" if importlib.util.find_spec("numba") else "interpreted"
-    return engine
+        raise ValueError(
+            f"engine {engine!r} is not one of auto, compiled, interpreted"
+        )
+    if engine != "auto":
+        return engine
+    if importlib.util.find_spec("numba") is None:
+        return "interpreted"
+    if trace is not None and len(trace) < LARGE:
+        accesses = sum(trace.count)
+        if accesses < SMALL or (accesses < LARGE and not compiled_before()):
+            return "interpreted"
+    return "compiled"
+
+
+def compiled_before() -> bool:
+    """Whether the compiled engine is in its disk cache, so that it starts at once."""
+    from .compiled import is_cached
+
+    return is_cached()
 
 
 def prepare(trace, scheme, machine, knobs, engine, samples, sample_every, watch):
     """The state before the first event, with the two functions that move it on."""
     machine, knobs = machine or Machine(), knobs or Knobs()
-    if choose(engine) == "compiled":
+    if choose(engine, trace) == "compiled":
         from .compiled import CompiledState, functions
 
         k = CompiledState(trace, machine, knobs, scheme, samples, sample_every, watch)

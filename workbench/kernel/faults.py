@@ -43,7 +43,7 @@ from .names import (
     YOUNG,
     ZERO,
     ZEROED,
-)
+)  # fmt: skip
 from .oom import kill_task
 from .pages import (
     attach,
@@ -56,9 +56,8 @@ from .pages import (
     release_hold,
     remove,
     settle_in,
-)
+)  # fmt: skip
 from .tables import find, find_vma, make_pte, make_table, probe, pte_at
-
 
 PATIENCE = 8  # how often an access may start over
 

@@ -6,8 +6,8 @@ unmapped(k, page, c, _)    a mapper in c has gone
 """
 
 from .counters import force, say, uncharge
-from .names import L_RETURNED, LRU, N_ENTRIES, N_HOLDERS, N_RMAP, PRESENT, STALE
 from .lists import entry_link, entry_unlink
+from .names import L_RETURNED, LRU, N_ENTRIES, N_HOLDERS, N_RMAP, PRESENT, STALE
 from .tables import TOMB, insert, mm_of, probe, word_of
 
 

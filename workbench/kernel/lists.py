@@ -1,14 +1,6 @@
 """Lists by index: the zones' active and inactive lists, and the containers' lists of entries."""
 
-from .names import (
-    ACTIVE,
-    IN_PAGEVEC,
-    LISTED_ACTIVE,
-    LRU,
-    ON_LRU,
-    Q_ZONE_COUNTERS,
-    REFERENCED,
-)
+from .names import ACTIVE, IN_PAGEVEC, LISTED_ACTIVE, LRU, ON_LRU, Q_ZONE_COUNTERS, REFERENCED
 
 
 def lru_add(k, page):

@@ -17,7 +17,7 @@ from .names import (
     REAPED,
     SHM,
     ZOMBIE,
-)
+)  # fmt: skip
 from .pages import count_frame, free_page, remove
 from .tables import drop_pte, sort_ptes, vpage_of
 

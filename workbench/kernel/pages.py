@@ -11,10 +11,10 @@ from .names import (
     FILE,
     KERNEL,
     KIND,
-    LISTED_ACTIVE,
     L_FREED,
     L_MAPPED,
     L_UNMAPPED,
+    LISTED_ACTIVE,
     MAPPED,
     N_FREED,
     ON_LRU,
@@ -33,7 +33,7 @@ from .names import (
     WRITEBACK,
     YOUNG,
     ZERO,
-)
+)  # fmt: skip
 from .tables import link, mm_of, unlink, word_of
 
 

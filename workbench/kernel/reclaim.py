@@ -8,13 +8,11 @@ from .names import (
     ANON,
     CHANGED,
     DIRTY,
-    FIFO,
     FREE,
     KIND,
     L_SWAPOUT,
     LOCKED,
     LRU,
-    N_FREED,
     N_RMAP,
     N_SCANNED,
     N_SWAP_OUTS,
@@ -27,7 +25,6 @@ from .names import (
     Q_ROTATION,
     Q_TWO_PAGES,
     REFERENCED,
-    RESIDENT,
     SHARED,
     SHM,
     SLOT,
@@ -36,7 +33,7 @@ from .names import (
     UNMAP_OWN,
     WRITEBACK,
     YOUNG,
-)
+)  # fmt: skip
 from .pages import detach, free_page, leave_frame, take_slot
 from .tables import unlink, word_of
 
@@ -223,9 +220,7 @@ def shrink_active(k, c, n, only):
         flags = k.page_flags[page]
         keep = False
         if k.page_maps[page]:
-            if k.swap_size == 0 and flags & KIND == ANON:
-                keep = True
-            elif page_referenced(k, page, only):
+            if (k.swap_size == 0 and flags & KIND == ANON) or page_referenced(k, page, only):
                 keep = True
         if k.debug_vm and not flags & ACTIVE:
             k.hung = 2  # the assertion of CONFIG_DEBUG_VM (LR1)
@@ -303,7 +298,8 @@ def unmap_own(k, c):
 
 def may_unmap_own(k, page, c):
     flags = k.page_flags[page]
-    if used_lately(k, page, -1 if k.all_references else c) or own_locked(k, page, c) or page == k.held_page:
+    used = used_lately(k, page, -1 if k.all_references else c)
+    if used or own_locked(k, page, c) or page == k.held_page:
         return False
     if flags & KIND == ANON and not flags & SLOT:
         if not take_slot(k, page):

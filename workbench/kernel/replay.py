@@ -16,8 +16,6 @@ from .names import (
     N_FREED,
     OK,
     PRESENT,
-    PRIVATE,
-    REFUSED,
     RESIDENT,
     SEGV,
     SKIPPED,
@@ -25,7 +23,7 @@ from .names import (
     WRITEBACK,
     YOUNG,
     ZOMBIE,
-)
+)  # fmt: skip
 from .oom import exit_task, reap_task
 from .pages import finish_writing, leave_frame
 from .tables import find, find_vma
@@ -46,7 +44,7 @@ from .tasks import (
     thread,
     unlock,
     unmap,
-)
+)  # fmt: skip
 
 # trace.Op, by number: the two packages share nothing else
 (
@@ -126,9 +124,7 @@ def slow(k, i, op, t, v):
     if k.writing_count:
         finish_writing(k)
     k.task = t
-    if k.hung:
-        outcome = SKIPPED
-    elif t >= 0 and op != REAP and k.task_runs[t] < 0:
+    if k.hung or (t >= 0 and op != REAP and k.task_runs[t] < 0):
         outcome = SKIPPED
     elif op <= MUNLOCK:
         outcome = memory_event(k, i, op, t, v, k.ev_count[i])

@@ -12,13 +12,13 @@ from .names import (
     CAP_ROOT,
     CAP_STUCK,
     KIND,
-    LISTS,
     LIMITS,
+    LISTS,
     PRIVATE,
     Q_LIMIT_ZERO,
     RECLAIMS,
     STATS,
-)
+)  # fmt: skip
 
 KINDS = ("file", "anon", "shm", "ramfs", "special", "kernel")
 CONTROL_FILES = ("rss_limit", "numproc_limit", "numfiles_limit")
@@ -229,7 +229,7 @@ class State:
 
     def carve_zones(self, trace, machine: Machine, knobs: Knobs, left: list[int]) -> None:
         """A zone per container, from the node its first task runs on."""
-        home = {c: 0 for c in range(1, self.containers)}
+        home = dict.fromkeys(range(1, self.containers), 0)
         for t in range(self.tasks - 1, -1, -1):
             c = self.task_container[t]
             if c and self.task_state[t] == ALIVE:
@@ -279,7 +279,7 @@ class State:
         n = len(trace)
         at, arg, value = [0] * n, [0] * n, [0] * n
         target, page, values = list(trace.target), list(trace.page), trace.values
-        for i, (op, v) in enumerate(zip(trace.op, trace.value)):
+        for i, (op, v) in enumerate(zip(trace.op, trace.value, strict=True)):
             at[i] = target[i]
             if op < OP_OPEN or op == OP_IO_ERROR:
                 arg[i] = target[i]

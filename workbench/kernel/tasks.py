@@ -1,17 +1,19 @@
-"""Tasks, address spaces, open files and containers: fork, exec, move, map, mkdir (2/7, 6/7, 7/7)."""
+"""Tasks, mms, open files and containers: fork, exec, move, map, mkdir (2/7, 6/7, 7/7)."""
 
 from .charge import look_for_frame, pay, take_frame
 from .counters import fits
+from .faults import place
 from .hooks import index_entries
+from .lists import lru_add, lru_del
 from .names import (
     ALIVE,
-    ANON,
     HAS_ANON,
     KERNEL,
-    KIND,
     KILLED,
+    KIND,
     LOCKED,
     OK,
+    ON_LRU,
     PRESENT,
     PRIVATE,
     Q_LIMIT_ZERO,
@@ -26,14 +28,10 @@ from .names import (
     WRITE,
     YOUNG,
     ZERO,
-    ZOMBIE,
-)
-from .lists import lru_add, lru_del
-from .names import ON_LRU
+)  # fmt: skip
 from .oom import drop_file, drop_vma, reap_task, release_mm
 from .pages import attach, count_frame, detach, release_hold, remove
 from .tables import find, find_vma, link, pte_at, sort_ptes, unlink, vpage_of, word_of
-from .faults import place
 
 
 def new_mm(k, c):

@@ -35,6 +35,14 @@ from .units import FINE, pages
 Limits = dict[str, "int | str | None"]
 
 
+def every(scenario, trace, samples: int | None) -> int:
+    """Events between two samples: as asked, as the scenario's own measures need it, or 400."""
+    own = getattr(scenario, "sample_every", None)
+    if samples is None and own:
+        return own
+    return max(1, len(trace) // (samples or 400))
+
+
 def replay(
     source,
     scheme: str | schemes.Scheme = "first_touch",
@@ -42,7 +50,7 @@ def replay(
     machine: Machine | None = None,
     engine: str = "auto",
     limits: Limits | None = None,
-    samples: int = 400,
+    samples: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     **knobs: Any,
 ) -> Run:
@@ -64,18 +72,18 @@ def replay(
     if not isinstance(trace, Trace):
         kind = type(source).__name__
         raise TypeError(f"replay takes a Scenario, a Trace or the path of a trace, not {kind}")
-    if samples < 1:
+    if samples is not None and samples < 1:
         raise ValueError(f"samples={samples!r}: at least 1 is needed")
     scheme = schemes.get(scheme)
     machine = machine or getattr(scenario, "machine", None) or Machine()
     chosen = with_knobs(getattr(scenario, "knobs", None) or Knobs(), knobs)
     given = {c: None if size is None else pages(size) for c, size in (limits or {}).items()}
     trace = with_limits(trace, given)
-    engine = choose(engine)
+    engine = choose(engine, trace)
     started = time.perf_counter()
     state = simulate(
         trace, scheme, machine, chosen, engine=engine,
-        sample_every=max(1, len(trace) // samples), progress=progress,
+        sample_every=every(scenario, trace, samples), progress=progress,
     )  # fmt: skip
     seconds = time.perf_counter() - started
     return Run(
