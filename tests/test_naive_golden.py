@@ -566,7 +566,7 @@ def test_limit_writes():
 
 def test_badness():
     s = story()
-    s.task("P", "A", vm=1000, cpu=439 << 11, run=84 << 10)
+    s.task("P", "A", vm=1000, cpu=439 << 13, run=84 << 10)
     s.fork("P", "c1", vm=300)
     s.fork("P", "c2", vm=300)
     assert Kernel.badness(s.play().tasks[0]) == 21

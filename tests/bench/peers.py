@@ -91,9 +91,7 @@ def reader_alone(path: Path, library: Path, events: int, runs: int) -> Times | N
     objects, which may crash with another version; hence the process of its own.
     """
     command = [sys.executable, "-m", "tests.bench.peers", str(path), str(library), str(runs)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=HERE.parents[1]
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=HERE.parents[1])
     if done.returncode:
         return None
     rows = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench import results, scenarios, schemes
-from workbench.kernel import STATS, Machine, simulate
+from workbench import results, schemes
+from workbench.kernel import Machine, simulate
 from workbench.kernel.names import N_HOLDERS
 from workbench.trace import Trace
 
 from . import peers, traces
-from .measure import Times, clock, interleaved, table, times_of
+from .measure import Times, interleaved, table, times_of
 from .traces import SCHEMES, Replay
 
 ROOT = Path(__file__).parents[2]
@@ -101,9 +101,7 @@ def single_case(bench: Bench, trace, case: str, pages: int, distinct: int, file:
         if case == "hits" or name not in NO_HALF:
             replays[name] = Replay(trace, name, next(iter(replays.values()), None))
     built = (time.process_time() - begun) / len(replays)
-    work = {
-        name: (r.prepared, lambda r=r: r.go(0, n)) for name, r in replays.items()
-    }
+    work = {name: (r.prepared, lambda r=r: finish(r, n)) for name, r in replays.items()}
     any_state = next(iter(replays.values())).start
     if bench.library:
         limit = peers.Limit(bench.library, any_state, pages)
@@ -112,9 +110,6 @@ def single_case(bench: Bench, trace, case: str, pages: int, distinct: int, file:
     if file.exists():
         cache = peers.Cache(file, distinct if case == "hits" else distinct // 2)
         work["libcachesim LRU"] = (cache.prepare, cache.go)
-    # a state that is not running is dropped, or nine of them would fill the memory
-    for name, r in replays.items():
-        work[name] = (r.prepared, lambda r=r: finish(r, n))
     took = interleaved(work, bench.runs, n)
     gross = took.get("libcachesim LRU")
     net = gross.less(alone.median) if gross and alone else gross
@@ -151,7 +146,7 @@ def single_case(bench: Bench, trace, case: str, pages: int, distinct: int, file:
 
 
 def finish(replay: Replay, events: int) -> None:
-    """Replay, note the miss ratio, let the tables go with the next `fresh` of anybody."""
+    """Replay and note the miss ratio."""
     replay.go(0, events)
     replay.missed = replay.misses()
 
@@ -182,7 +177,7 @@ def shared_case(bench: Bench, trace, case: str, pages: int, again: bool) -> None
     work = {}
     for name, r in replays.items():
         warm = n if again else first
-        work[name] = (lambda r=r, warm=warm: r.prepared(warm), lambda r=r: drop(r, first, n))
+        work[name] = (lambda r=r, warm=warm: r.prepared(warm), lambda r=r: r.go(first, n))
     if bench.library:
         limit = peers.Limit(bench.library, replays["none"].start, pages)
         work["C loop"] = (tuple, lambda: limit.go(first, n))
@@ -196,10 +191,6 @@ def shared_case(bench: Bench, trace, case: str, pages: int, again: bool) -> None
         bound = 12 if again else 25
         for name in replays:
             bench.aim(f"{case}, {pages:,} pages, {name}: C loops", ratio(took[name], loop), bound)
-
-
-def drop(replay: Replay, first: int, last: int) -> None:
-    replay.go(first, last)
 
 
 def flat(bench: Bench) -> None:
@@ -227,9 +218,10 @@ def flat(bench: Bench) -> None:
          "holders walked per event"], rows,
     )  # fmt: skip
     bench.found["flatness"] = {
-        name: {c: took[name, c] | {} if False else took[name, c] for c in counts}
+        name: {"times": {c: took[name, c] for c in counts},
+               "holders walked": {c: replays[name, c].walks / (n // 2) for c in counts}}
         for name in SCHEMES
-    }
+    }  # fmt: skip
 
 
 def warmed(replay: Replay, first: int) -> tuple:
@@ -241,7 +233,6 @@ def warmed(replay: Replay, first: int) -> tuple:
 def walked(replay: Replay, first: int) -> None:
     replay.go(first, len(replay.trace))
     replay.walks = replay.stat(N_HOLDERS) - replay.before
-    replay.state = None
 
 
 # ---- what a user waits for -------------------------------------------------------------------
@@ -289,7 +280,9 @@ def warm_replay(bench: Bench) -> None:
         for name in ("first_touch", "fraction"):
             scheme = schemes.get(name)
             work[f"{label}, {name}, results.replay"] = (
-                tuple, lambda t=trace, s=scheme: results.replay(t, s, engine="compiled"))
+                tuple,
+                lambda t=trace, s=scheme: results.replay(t, s, engine="compiled"),
+            )
             work[f"{label}, {name}, kernel.simulate"] = (
                 tuple, lambda t=trace, s=scheme: simulate(t, s, engine="compiled"))  # fmt: skip
     for _, run in work.values():
@@ -319,6 +312,7 @@ def new_process(bench: Bench) -> None:
     bench.found["new process"] = took
     bench.aim("first result, whole process", took["first result, whole process"].median, 1.5,
               unit="s")  # fmt: skip
+    bench.aim("import workbench", took["import workbench"].median, 0.3, unit="s")
     bench.aim("import workbench and all its names", took["import of all its names"].median, 0.3,
               unit="s")  # fmt: skip
 
@@ -401,4 +395,3 @@ def resident() -> int:
 SECTIONS = {
     "single": single, "shared": shared, "flat": flat, "user": user, "memory": memory,
 }  # fmt: skip
-__all__ = ["SECTIONS", "STATS", "Bench", "Target", "clock"]

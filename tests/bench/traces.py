@@ -105,6 +105,7 @@ class Replay:
             for name in COLUMNS["event"]:
                 setattr(self.start, name, getattr(events_of.start, name))
         self.state = None
+        self.missed = self.walks = self.before = 0
 
     def fresh(self):
         """A state before the first event, its tables in memory of their own."""
@@ -112,11 +113,13 @@ class Replay:
         state = copy.copy(self.start)
         state.records = {}
         for name, records in self.start.records.items():
-            state.set_records(name, records.copy())
+            # by bytes: numpy copies records one by one
+            state.set_records(name, records.view(np.uint8).copy().view(records.dtype))
         self.state = state
         return state
 
     def go(self, start: int, stop: int) -> None:
+        """Events start..stop-1."""
         advance(self.state, self.trace, self.do_run, self.do_rehash, start, stop)
 
     def prepared(self, warm: int = 0) -> tuple:

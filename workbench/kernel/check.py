@@ -13,12 +13,12 @@ from .names import (
     PRESENT,
     Q_DOUBLE_RELEASE,
     Q_ZONE_COUNTERS,
-    REAPED,
     RESIDENT,
     SLOT,
     SPECIAL,
     STUCK,
     SWAP,
+    TO_KILL_CURRENT,
     USED,
     ZOMBIE,
 )  # fmt: skip
@@ -65,6 +65,8 @@ def check_mappers(k) -> None:
     mapped_pages = 0
     for page in range(k.pages_top):
         ptes = ring(k, page)
+        for p in ptes:
+            need(k.pte_prev[k.pte_next[p]] == p, "pte %d: links broken", p)
         words = [int(k.word[word_of(k, p)]) for p in ptes]
         present = sum(1 for w in words if w & PRESENT)
         need(present == k.page_maps[page], "page %d: mapcount %d, but %d ptes", page,
@@ -170,11 +172,12 @@ def check_entries(k) -> None:
             need(e not in on_list, "entry %d: twice on the lists", e)
             need(k.entry_owner[e] == head // 2, "entry %d: on the list of %d, owner %d", e,
                  head // 2, k.entry_owner[e])  # fmt: skip
+            need(k.entry_prev[k.entry_next[e]] == e, "entry %d: links broken", e)
             on_list.add(int(e))
             held[head // 2] += 1
             page = k.entry_page[e]
             need(k.page_maps[page] > 0, "entry %d: charges page %d that nobody maps", e, page)
-            if k.per_pair:
+            if k.per_pair or k.rewalk:
                 count = sum(
                     1 for p in ring(k, page)
                     if k.word[word_of(k, p)] & PRESENT
@@ -195,10 +198,30 @@ def check_entries(k) -> None:
                  "page %d: mapped, but nobody is charged", page)  # fmt: skip
         elif not k.page_maps[page]:
             need(k.page_entry[page] == 0, "page %d: unmapped, but charged", page)
+        if k.per_pair:
+            check_holders(k, page)
+
+
+def check_holders(k, page: int) -> None:
+    """The ring of a page's charge records closes, both ways, with as many as are counted."""
+    e, n = k.page_entry[page] - 1, 0
+    for _ in range(k.page_holders[page]):
+        need(e >= 0 and k.entry_page[e] == page, "page %d: a stranger on its ring", page)
+        need(k.entry_before[k.entry_after[e]] == e, "entry %d: ring broken", e)
+        e, n = k.entry_after[e], n + 1
+    need(e == k.page_entry[page] - 1, "page %d: its ring does not close after %d", page, n)
 
 
 def check_containers(k) -> None:
-    """css = mms bound + charges held; usage of whole-page schemes = records held."""
+    """css = mms bound + charges held; usage = what the charge records held are worth."""
+    worth = getattr(k.scheme.module, "worth", None)
+    owed = [0] * k.containers
+    for head in range(2 * k.containers):
+        e = k.entry_next[head]
+        while e != head:
+            owed[head // 2] += int(worth(k, e))
+            e = k.entry_next[e]
+    check_files(k)
     mms = [0] * k.containers
     for mm in range(k.mms_top):
         if k.mm_users[mm]:
@@ -207,18 +230,28 @@ def check_containers(k) -> None:
     for t in range(k.tasks):
         if k.task_state[t] in (ALIVE, ZOMBIE):
             tasks[k.task_charged[t]] += 1
-        need(k.task_state[t] != REAPED or k.task_mm[t] < 0, "task %d: reaped with an mm", t)
+        need((k.task_state[t] == ALIVE) == (k.task_mm[t] >= 0), "task %d: state %d, mm %d", t,
+             k.task_state[t], k.task_mm[t])  # fmt: skip
+        need(k.task_runs[t] in (k.task_mm[t], -1), "task %d: runs in %d, mm %d", t,
+             k.task_runs[t], k.task_mm[t])  # fmt: skip
     exact = not (k.quirks & Q_DOUBLE_RELEASE and k.has_broken)
     for c in range(k.containers):
         need(k.mms[c] == mms[c], "container %d: %d mms counted, %d there", c, k.mms[c], mms[c])
         need(k.procs[c] == tasks[c], "container %d: numproc %d, %d tasks", c, k.procs[c], tasks[c])
-        need(k.usage[c] >= 0, "container %d: usage %d", c, k.usage[c])
+        need(0 <= k.usage[c] <= k.peak[c], "container %d: usage %d, peak %d", c, k.usage[c],
+             k.peak[c])  # fmt: skip
+        if k.at_limit == TO_KILL_CURRENT:
+            owed[c] = count_mappings(k, c)
+            need(not exact or k.css[c] == mms[c] + owed[c],
+                 "container %d: css %d, %d mms + %d mappings", c,
+                 k.css[c], mms[c], owed[c])  # fmt: skip
+        zones = [z for z in range(k.zones) if k.zone_owner[z] == c]
+        owed[c] += sum(int(k.zone_frames[z] - k.zone_free[z]) for z in zones)
+        need(not exact or k.usage[c] == owed[c], "container %d: usage %d, %d owed", c,
+             k.usage[c], owed[c])  # fmt: skip
         if exact and k.lists != NO_LIST:
             need(k.css[c] == mms[c] + k.held[c], "container %d: css %d, %d mms + %d charges", c,
                  k.css[c], mms[c], k.held[c])  # fmt: skip
-            if k.unit == 1:
-                need(k.usage[c] == k.held[c], "container %d: usage %d, %d charges held", c,
-                     k.usage[c], k.held[c])  # fmt: skip
     if exact and k.unit > 1:
         shared = sum(
             1 for p in range(k.pages_top)
@@ -229,4 +262,29 @@ def check_containers(k) -> None:
         need(0 <= missing <= most, "shares add up to %d units less than %d pages", missing, shared)
 
 
+def count_mappings(k, c: int) -> int:
+    """Present ptes of a container's mms, driver pages left out."""
+    return sum(
+        1 for page in range(k.pages_top) if k.page_flags[page] & KIND != SPECIAL
+        for p in ring(k, page)
+        if k.word[word_of(k, p)] & PRESENT and k.mm_container[mm_of(k, p)] == c
+    )  # fmt: skip
 
+
+def check_files(k) -> None:
+    """numfiles is the open descriptions and nameless shared objects a container pays for."""
+    refs: dict[int, int] = {}
+    for files in range(k.filesets_top):
+        fd = k.fileset_head[files] - 1
+        while fd >= 0:
+            refs[int(k.fd_file[fd])] = refs.get(int(k.fd_file[fd]), 0) + 1
+            fd = k.fd_next[fd] - 1
+    used = [0] * k.containers
+    for f, n in refs.items():
+        need(k.file_refs[f] == n, "file %d: %d references, %d handles", f, k.file_refs[f], n)
+        used[k.file_container[f]] += 1
+    for o in range(k.objects):
+        if k.obj_filed[o]:
+            used[k.obj_filed[o] - 1] += 1
+    for c in range(k.containers):
+        need(k.files[c] == used[c], "container %d: numfiles %d, %d files", c, k.files[c], used[c])

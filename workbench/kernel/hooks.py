@@ -1,5 +1,6 @@
 """The one call from the kernel into a scheme, and what a scheme's hooks may use.
 
+worth(k, e)                units the charge record e stands for; not compiled, `check` asks
 price(k, page, c, _)       units c must be able to pay before it may map the page
 mapped(k, page, c, paid)   the page has a new mapper in c (k.pte); settle what was paid
 unmapped(k, page, c, _)    a mapper in c has gone

@@ -26,7 +26,7 @@ from .names import (
 )  # fmt: skip
 from .oom import exit_task, reap_task
 from .pages import finish_writing, leave_frame
-from .tables import find, find_vma
+from .tables import find, find_vma, word_of
 from .tasks import (
     age,
     close_file,
@@ -345,7 +345,7 @@ def sharers(k, page, n, share, alone):
     mark = 2 * page + (1 if n >= 0 else 0)
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
-        w = k.word[k.pte_word[pte]]
+        w = k.word[word_of(k, pte)]
         if w & PRESENT:
             c = k.mm_container[(w >> 40) - 1]
             if k.stamp[c] != mark:

@@ -11,6 +11,7 @@ from fractions import Fraction
 
 from workbench.kernel import OUTCOMES
 from workbench.kernel.names import HUGE, PRESENT, RESIDENT
+from workbench.kernel.tables import word_of
 from workbench.trace import Op
 
 # metrics of the tidy table, in the order of the engine's sample fields, with their units
@@ -224,7 +225,7 @@ def mappers(k, page: int) -> list[int]:
     found: dict[int, None] = {}
     pte = int(k.page_rmap[page]) - 1
     for _ in range(int(k.page_maps[page]) + int(k.page_swaps[page])):
-        word = int(k.word[k.pte_word[pte]])
+        word = int(k.word[word_of(k, pte)])
         if word & PRESENT:
             found[int(k.mm_container[(word >> 40) - 1])] = None
         pte = int(k.pte_next[pte])

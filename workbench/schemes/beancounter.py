@@ -36,6 +36,10 @@ PROMISES = {
 }
 
 
+def worth(k, e):
+    return UNIT >> k.entry_shift[e]
+
+
 def price(k, page, c, _):
     head = ring_head(k, page)
     if head < 0:

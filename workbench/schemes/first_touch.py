@@ -25,6 +25,10 @@ PROMISES = {
 }
 
 
+def worth(k, e):
+    return 1
+
+
 def price(k, page, c, _):
     """As posted, every mapping pays first and asks later whether the page was paid for (CH1)."""
     if k.quirks & Q_TRIAL or owner(k, page) < 0:

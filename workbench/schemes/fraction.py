@@ -37,6 +37,10 @@ PROMISES = {
 }
 
 
+def worth(k, e):
+    return UNIT // holders(k, k.entry_page[e])
+
+
 def price(k, page, c, _):
     return 0 if holds(k, page, c) else UNIT // (holders(k, page) + 1)
 

@@ -1,0 +1,700 @@
+"""Every invariant of `kernel.check` is seen to fail, and damaged code is noticed.
+
+A saboteur takes the state after a rich trace and damages exactly one thing; `check` must name it.
+The last tests damage the kernel's functions instead, one at a time, and `check` or the twin of
+tests/test_twin.py must object.
+"""
+
+import ast
+import contextlib
+import copy
+import functools
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from strategies import random_case
+from test_twin import compare
+
+from workbench import schemes
+from workbench.kernel import CheckFailed, Knobs, Machine, check, simulate
+from workbench.kernel.names import (
+    ANON,
+    FILE,
+    KIND,
+    LISTED_ACTIVE,
+    ON_LRU,
+    PRESENT,
+    REAPED,
+    RESIDENT,
+    SHM,
+    SLOT,
+    SWAP,
+    USED,
+    ZOMBIE,
+)  # fmt: skip
+from workbench.kernel.tables import word_of
+from workbench.trace import TraceBuilder
+
+SOURCE = Path(importlib.import_module("workbench.kernel.check").__file__)
+
+
+def rich_trace():
+    """Sharing, a fork's copies, swap, device and kernel pages, files, a zombie, an idle cache."""
+    b = TraceBuilder()
+    b.container("A", 16), b.container("B")
+    b.file("f", 6), b.file("idle", 3), b.anon("a", 20), b.anon("b", 4), b.shm("s", 3)
+    b.object("d", "special", 2), b.object("x", "kernel", 2), b.object("r", "ramfs", 2)
+    b.task("P", "A"), b.task("Q", "B"), b.task("Z", "B"), b.task("init", init=True)
+    b.touch_write("P", "a", range(12))
+    b.age()
+    b.touch_write("P", "a", range(12, 20))  # the oldest go to swap
+    b.touch_write("Q", "b")
+    b.fork("Q", "K")
+    b.touch_write("K", "b", range(2))
+    for task in "QZ":
+        b.map(task, "f"), b.touch_read(task, "f"), b.touch_write(task, "s")
+    b.map("P", "f"), b.touch_read("P", "f", range(1))
+    b.map("Q", "d"), b.touch_read("Q", "d"), b.map("Q", "r"), b.touch_read("Q", "r")
+    b.read("Q", "idle"), b.write("Q", "x"), b.open("P", "f"), b.open("Q", "f")
+    b.exit("Z")
+    return b.build()
+
+
+@functools.cache
+def rich(scheme: str, quirks: str):
+    knobs = Knobs(cluster=4, swap_write="sync", quirks=quirks)
+    k = simulate(rich_trace(), schemes.get(scheme), Machine(frames=4096), knobs,
+                 engine="interpreted")  # fmt: skip
+    check(k)
+    return k
+
+
+def first(found):
+    return next(iter(found))
+
+
+def pages(k, *kinds):
+    """Pages of some kinds that are in memory and mapped."""
+    there = [p for p in range(k.pages_top) if k.page_maps[p] and k.page_flags[p] & RESIDENT]
+    return [p for p in there if k.page_flags[p] & KIND in kinds]
+
+
+def shared_page(k):
+    return first(p for p in pages(k, FILE, SHM) if k.page_maps[p] > 1)
+
+
+def swapped_page(k):
+    return first(p for p in range(k.pages_top) if k.page_swaps[p])
+
+
+def any_entry(k):
+    return first(k.page_entry[p] - 1 for p in pages(k, FILE, ANON))
+
+
+def two_entries(k):
+    """Records of two containers, each in its list."""
+    owners = {}
+    for p in pages(k, FILE, ANON, SHM):
+        e = k.page_entry[p] - 1
+        owners.setdefault(k.entry_owner[e], e)
+    return list(owners.values())[:2]
+
+
+def cached(k):
+    """A page of the idle file: in memory, on the inactive list, mapped by nobody."""
+    files = [p for p in range(k.vpages) if k.page_flags[p] & KIND == FILE]
+    return first(p for p in files if k.page_flags[p] & ON_LRU and not k.page_maps[p])
+
+
+def listed(k, active):
+    head = k.vpages + active
+    return k.page_next[head]
+
+
+# ---- the mappers ---------------------------------------------------------------------------------
+
+
+def break_ring(k):
+    """The page's ring of mappers runs into another one and never comes back."""
+    page = shared_page(k)
+    pte = k.page_rmap[page] - 1
+    other = k.pte_next[pte]
+    k.pte_next[other] = other
+
+
+def forget_mapcount(k):
+    k.page_maps[shared_page(k)] -= 1
+
+
+def count_mapping_twice(k):
+    k.page_maps[shared_page(k)] += 1
+
+
+def forget_swap_reference(k):
+    k.page_swaps[swapped_page(k)] -= 1
+
+
+def point_elsewhere(k):
+    page = shared_page(k)
+    k.pte_page[k.page_rmap[page] - 1] = page + 1
+
+
+def swap_what_is_present(k):
+    page = shared_page(k)
+    k.word[word_of(k, k.page_rmap[page] - 1)] |= SWAP
+    k.page_swaps[page] += 1
+
+
+def unmap_silently(k):
+    k.word[word_of(k, k.page_rmap[shared_page(k)] - 1)] &= ~PRESENT
+
+
+def lose_the_frame(k):
+    k.page_flags[shared_page(k)] &= ~RESIDENT
+
+
+def mapped_pages_off(k):
+    k.mapped_pages += 1
+
+
+def rss_off(k):
+    k.mm_rss[k.task_mm[0]] += 1
+
+
+def container_mappings_off(k):
+    k.mapped[1] -= 1
+
+
+# ---- the zones' lists ----------------------------------------------------------------------------
+
+
+def page_on_two_lists(k):
+    """One page's list goes on into the other list's pages."""
+    inactive, active = listed(k, 0), listed(k, 1)
+    k.page_next[active] = inactive
+    k.page_prev[inactive] = active
+    k.page_flags[inactive] |= LISTED_ACTIVE
+
+
+def page_twice(k):
+    page = listed(k, 0)
+    after = k.page_next[page]
+    k.page_next[after] = page
+    k.page_prev[page] = after
+
+
+def wrong_list_flag(k):
+    k.page_flags[listed(k, 0)] |= LISTED_ACTIVE
+
+
+def wrong_zone(k):
+    k.page_zone[listed(k, 0)] = 1
+
+
+def flag_without_list(k):
+    k.page_flags[k.vpages - 1] |= ON_LRU
+
+
+def unlinked(k):
+    page = cached(k)
+    k.page_next[k.page_prev[page]] = k.page_next[page]
+    k.page_prev[k.page_next[page]] = k.page_prev[page]
+    k.zone_inactive[0] -= 1
+
+
+def back_link(k):
+    page = listed(k, 0)
+    k.page_prev[k.page_next[page]] = page + 1
+
+
+def zone_counter(k):
+    k.zone_inactive[0] += 1
+
+
+def zone_counter_low(k):
+    k.zone_active[0] -= 1
+
+
+# ---- frames --------------------------------------------------------------------------------------
+
+
+def slot_leaked(k):
+    k.swap_used += 1
+
+
+def slot_forgotten(k):
+    k.page_flags[first(p for p in range(k.pages_top) if k.page_flags[p] & SLOT)] &= ~SLOT
+
+
+def slot_of_nothing(k):
+    page = first(p for p in range(k.pages_top) if not k.page_flags[p] & USED
+                 and not k.page_flags[p] & RESIDENT)  # fmt: skip
+    k.page_flags[page] |= SLOT
+    k.swap_used += 1
+
+
+def frame_twice(k):
+    k.zone_file[0] += 1
+    k.zone_free[0] -= 1
+
+
+def kernel_frame_lost(k):
+    k.zone_kernel[0] -= 1
+    k.zone_free[0] += 1
+
+
+def device_frame_lost(k):
+    k.zone_special[0] -= 1
+    k.zone_free[0] += 1
+
+
+def free_frames_off(k):
+    k.zone_free[0] += 1
+
+
+def anon_frame_leaked(k):
+    k.zone_anon[0] += 1
+    k.zone_free[0] -= 1
+
+
+def anon_frame_short(k):
+    k.zone_anon[0] -= 1
+    k.zone_free[0] += 1
+
+
+def stack_lost(k):
+    k.task_stack[0] = -1
+
+
+def nobodys_page(k):
+    """An anonymous page outlives its last mapping."""
+    page = k.pages_top
+    k.page_flags[page] = ANON | USED | RESIDENT
+    k.page_zone[page] = 0
+    k.pages_top += 1
+    k.zone_anon[0] += 1
+    k.zone_free[0] -= 1
+
+
+# ---- charges -------------------------------------------------------------------------------------
+
+
+def entry_on_two_lists(k):
+    """The list of one container runs into the other's."""
+    one, two = two_entries(k)
+    k.entry_next[2 * k.entry_owner[one]] = two
+
+
+def entry_twice(k):
+    e = any_entry(k)
+    head = 2 * k.entry_owner[e]
+    last = k.entry_prev[head]
+    k.entry_next[last] = last
+
+
+def wrong_owner(k):
+    e = any_entry(k)
+    k.entry_owner[e] = 3 - k.entry_owner[e]
+
+
+def charge_for_unmapped(k):
+    k.entry_page[any_entry(k)] = cached(k)
+
+
+def entry_count_off(k):
+    k.entry_count[any_entry(k)] += 1
+
+
+def held_off(k):
+    k.held[1] += 1
+
+
+def drop_owner(k):
+    """The page's record goes, its list and counters with it: the page is mapped for nothing."""
+    page = pages(k, ANON)[0]
+    e = k.page_entry[page] - 1
+    c = k.entry_owner[e]
+    before, after = k.entry_prev[e], k.entry_next[e]
+    k.entry_next[before], k.entry_prev[after] = after, before
+    k.held[c] -= 1
+    k.css[c] -= 1
+    k.usage[c] -= k.unit
+    k.page_entry[page] = 0
+
+
+def keep_owner(k):
+    """A page nobody maps still names a record."""
+    k.page_entry[cached(k)] = any_entry(k) + 1
+
+
+# ---- containers ----------------------------------------------------------------------------------
+
+
+def mms_off(k):
+    k.mms[2] += 1
+
+
+def move_without_counting(k):
+    k.mm_container[k.task_mm[3]] = 1
+
+
+def numproc_off(k):
+    k.procs[1] += 1
+
+
+def zombie_forgotten(k):
+    k.task_state[first(t for t in range(k.tasks) if k.task_state[t] == ZOMBIE)] = 0
+
+
+def reaped_with_mm(k):
+    k.task_state[3] = REAPED
+    k.procs[0] -= 1
+    for i in range(3 * k.task_frames, 4 * k.task_frames):
+        k.zone_kernel[k.task_stack[i]] -= 1
+        k.zone_free[k.task_stack[i]] += 1
+
+
+def negative_usage(k):
+    k.usage[0] = -1
+
+
+def css_off(k):
+    k.css[1] += 1
+
+
+def forget_uncharge(k):
+    k.usage[1] += 1
+
+
+def charge_twice(k):
+    k.usage[2] += k.unit
+
+
+def lose_a_share(k):
+    k.usage[2] -= k.unit >> 3
+
+
+SABOTEURS = {
+    break_ring: "its ring of mappers does not close",
+    forget_mapcount: r"page \d+: mapcount \d, but \d ptes",
+    count_mapping_twice: r"page \d+: mapcount \d, but \d ptes",
+    unmap_silently: r"page \d+: mapcount \d, but \d ptes",
+    forget_swap_reference: r"page \d+: 0 swap references, but 1 swap ptes",
+    point_elsewhere: r"pte \d+: on the ring of (\d+), points at \d+",
+    swap_what_is_present: r"pte \d+: present and swapped",
+    lose_the_frame: r"page \d+: mapped but not in memory",
+    mapped_pages_off: r"\d+ mapped pages counted, \d+ there",
+    rss_off: r"mm 0: rss \d+, \d+ ptes",
+    container_mappings_off: r"container 1: \d+ mappings counted, \d+ there",
+    page_on_two_lists: r"page \d+: (twice on the lists|on list)",
+    page_twice: r"page \d+: twice on the lists",
+    wrong_list_flag: r"page \d+: on list 0 of zone 0, flags",
+    wrong_zone: r"page \d+: on list 0 of zone 0, flags",
+    flag_without_list: r"page \d+: flag says on a list",
+    unlinked: r"page \d+: flag says on a list",
+    back_link: r"page \d+: links broken",
+    zone_counter: r"zone 0 list 0: counter \d+, \d+ pages",
+    zone_counter_low: r"zone 0 list 1: counter \d+, \d+ pages",
+    slot_leaked: r"\d+ swap slots counted, \d+ held",
+    slot_forgotten: r"\d+ swap slots counted, \d+ held",
+    slot_of_nothing: r"page \d+: slot of nothing",
+    frame_twice: r"zone 0: frames counted \[.*\], in use",
+    kernel_frame_lost: r"zone 0: frames counted \[.*\], in use",
+    device_frame_lost: r"zone 0: frames counted \[.*\], in use",
+    stack_lost: r"zone 0: frames counted \[.*\], in use",
+    free_frames_off: r"zone 0: \d+ free \+ .* used of 4096",
+    anon_frame_leaked: r"1 anonymous frames belong to nothing, 0 were leaked",
+    anon_frame_short: r"-1 anonymous frames belong to nothing",
+    nobodys_page: r"page \d+: anonymous, nobody's, and still there",
+    entry_on_two_lists: r"entry \d+: (twice on the lists|on the list of \d, owner \d)",
+    entry_twice: r"entry \d+: twice on the lists",
+    wrong_owner: r"entry \d+: on the list of \d, owner \d",
+    charge_for_unmapped: r"entry \d+: charges page \d+ that nobody maps",
+    entry_count_off: r"entry \d+: counts \d mappings, \d there",
+    held_off: r"container 1: \d+ records counted, \d+ there",
+    drop_owner: r"page \d+: mapped, but nobody is charged",
+    keep_owner: r"page \d+: unmapped, but charged",
+    mms_off: r"container 2: \d mms counted, \d there",
+    move_without_counting: r"container \d: \d mms counted, \d there",
+    numproc_off: r"container 1: numproc 2, 1 tasks",
+    zombie_forgotten: r"(container 2: numproc|zone 0: frames counted)",
+    reaped_with_mm: r"task 3: reaped with an mm",
+    negative_usage: r"container 0: usage -1",
+    css_off: r"container 1: css \d+, \d+ mms \+ \d+ charges",
+    forget_uncharge: r"container 1: usage \d+, \d+ charges held",
+    charge_twice: r"container 2: usage \d+, \d+ charges held",
+    lose_a_share: r"shares add up to \d+ units less than \d+ pages",
+}
+SCHEME = {  # where it takes a certain scheme to have what is damaged
+    entry_count_off: "every_container", lose_a_share: "fraction",
+}  # fmt: skip
+
+
+def sabotaged(saboteur, scheme=None, quirks="repaired"):
+    k = copy.deepcopy(rich(scheme or SCHEME.get(saboteur, "first_touch"), quirks))
+    saboteur(k)
+    return k
+
+
+@pytest.mark.parametrize("saboteur", SABOTEURS, ids=lambda s: s.__name__)
+def test_check_names_the_damage(saboteur):
+    with pytest.raises(CheckFailed, match=SABOTEURS[saboteur]):
+        check(sabotaged(saboteur))
+
+
+def needs() -> list[str]:
+    """The text of every invariant in kernel/check.py."""
+    calls = [node for node in ast.walk(ast.parse(SOURCE.read_text())) if isinstance(node, ast.Call)]
+    calls = [call for call in calls if getattr(call.func, "id", "") == "need"]
+    return [call.args[1].value for call in calls]
+
+
+@pytest.mark.parametrize("text", needs())
+def test_every_invariant_has_a_saboteur(text):
+    """`need(..., "page %d: mapcount %d")` is the message of at least one failure above."""
+    pattern = re.escape(text).replace("%d", r"-?\d+").replace("%s", ".*").replace("%x", ".*")
+    for saboteur in SABOTEURS:
+        try:
+            check(sabotaged(saboteur))
+        except CheckFailed as error:
+            if re.fullmatch(pattern, str(error)):
+                return
+    pytest.fail(f"no saboteur breaks: {text}")
+
+
+def test_damage_to_a_machine_that_hangs_is_not_looked_for():
+    k = sabotaged(forget_mapcount)
+    k.hung = 1
+    check(k)
+
+
+def test_inflated_zone_counters_are_allowed_where_the_quirk_is_on():
+    check(sabotaged(zone_counter, quirks="as_posted"))
+    with pytest.raises(CheckFailed, match="zone 0 list 1"):
+        k = copy.deepcopy(rich("first_touch", "as_posted"))
+        k.zone_active[0] = 0
+        check(k)
+
+
+@pytest.mark.parametrize("scheme", ["beancounter", "fraction"])
+@pytest.mark.parametrize("units", [-1, 1 << 40])
+def test_shares_must_add_up(scheme, units):
+    k = copy.deepcopy(rich(scheme, "repaired"))
+    k.usage[2] += units
+    if units < 0:
+        k.usage[2] -= k.unit >> 4
+    with pytest.raises(CheckFailed, match="shares add up"):
+        check(k)
+
+
+# ---- what check does not look at yet: each of these is real damage -------------------------------
+
+
+def ring_shift_off(k):
+    """beancounter: two holders' shifts differ, their charges do not."""
+    k.entry_shift[any_entry(k)] += 1
+
+
+def charged_to_the_wrong_one(k):
+    """fraction: a share moves from one container to another."""
+    k.usage[1] += k.unit // 2
+    k.usage[2] -= k.unit // 2
+
+
+def numfiles_off(k):
+    k.files[1] += 1
+
+
+def every_mapping_usage_off(k):
+    k.usage[1] += 1
+
+
+def every_mapping_css_off(k):
+    k.css[1] += 1
+
+
+def zone_usage_off(k):
+    k.usage[1] += 1
+
+
+def holders_off(k):
+    k.page_holders[shared_page(k)] += 1
+
+
+def hand_over_count_off(k):
+    k.entry_count[any_entry(k)] += 1
+
+
+def runs_off(k):
+    k.task_runs[0] = -1
+
+
+def rmap_back_link(k):
+    pte = k.page_rmap[shared_page(k)] - 1
+    k.pte_prev[pte] = pte
+
+
+def entry_back_link(k):
+    e = any_entry(k)
+    k.entry_prev[k.entry_next[e]] = e + 1
+
+
+def peak_below_usage(k):
+    k.peak[1] = 0
+
+
+GAPS = {
+    ring_shift_off: "beancounter", charged_to_the_wrong_one: "fraction",
+    numfiles_off: "first_touch",
+    every_mapping_usage_off: "every_mapping", every_mapping_css_off: "every_mapping",
+    zone_usage_off: "zone", holders_off: "every_container", hand_over_count_off: "hand_over",
+    runs_off: "none", rmap_back_link: "none", entry_back_link: "first_touch",
+    peak_below_usage: "first_touch",
+}  # fmt: skip
+
+
+@pytest.mark.xfail(strict=True, reason="check does not look at it (findings K1)")
+@pytest.mark.parametrize("saboteur", GAPS, ids=lambda s: s.__name__)
+def test_gap_in_check(saboteur):
+    with pytest.raises(CheckFailed):
+        check(sabotaged(saboteur, GAPS[saboteur]))
+
+
+# ---- damaged code --------------------------------------------------------------------------------
+
+
+def nothing(*args):
+    return 0
+
+
+def twice(function):
+    def run(*args):
+        function(*args)
+        return function(*args)
+
+    return run
+
+
+def sometimes(change, every=5):
+    """Only each fifth call is damaged: rare mistakes must not slip through."""
+
+    def damage(function):
+        changed, calls = change(function), [0]
+
+        def run(*args):
+            calls[0] += 1
+            return (function if calls[0] % every else changed)(*args)
+
+        return run
+
+    return damage
+
+
+def upside_down(function):
+    return lambda *args: (1 << 20) - function(*args)
+
+
+def forget(function):
+    return nothing
+
+
+def always_yes(function):
+    return lambda *args: True
+
+
+def newest_mapper(function):
+    from workbench.kernel.tables import mm_of
+
+    def newest(k, page):
+        pte = k.pte_prev[k.page_rmap[page] - 1]
+        while not k.word[word_of(k, pte)] & PRESENT:
+            pte = k.pte_prev[pte]
+        return k.mm_container[mm_of(k, pte)]
+
+    return newest
+
+
+def add_in_front(function):
+    """The newcomer on the ring becomes its head."""
+
+    def append(k, page, e):
+        function(k, page, e)
+        k.page_entry[page] = e + 1
+
+    return append
+
+
+# module, function, damage, scheme, profile -> who objects, and to what
+CODE = {
+    "uncharge forgets": ("counters", "uncharge", forget, "first_touch", "sharing", "usage"),
+    "uncharge forgets one in five": (
+        "counters", "uncharge", sometimes(forget), "every_container", "sharing", "usage"),
+    "uncharge takes twice": ("counters", "uncharge", twice, "hand_over", "sharing", "usage"),
+    "force charges nothing": ("counters", "force", forget, "hand_over", "sharing", "usage"),
+    "everything fits": ("counters", "fits", always_yes, "first_touch", "reclaim", "usage"),
+    "records are never deleted": (
+        "hooks", "del_entry", forget, "first_touch", "sharing", "entry"),
+    "a ring starts at its newcomer": (
+        "hooks", "ring_append", add_in_front, "beancounter", "sharing", "usage"),
+    "others are not repriced": (
+        "hooks", "reprice_holders", forget, "fraction", "sharing", "usage|shares add up"),
+    "the newest mapper inherits": (
+        "hooks", "oldest_mapper", newest_mapper, "hand_over", "sharing", "usage"),
+    "a slot is not given back": ("pages", "drop_slot", forget, "first_touch", "swap", "slot"),
+    "frames are counted twice": (
+        "pages", "count_frame", twice, "none", "sharing", "frames counted|belong to nothing"),
+    "a page table entry is not unlinked": (
+        "tables", "unlink", sometimes(forget), "none", "sharing", "page|pte"),
+    "touches do not activate": (
+        "lists", "mark_accessed", forget, "first_touch", "reclaim", "usage|outcome|frames|fail"),
+    "lists are not left": ("lists", "lru_del", sometimes(forget), "none", "sharing", "page|zone"),
+    "records do not rotate": (
+        "lists", "entry_move", forget, "every_container", "reclaim", "mapped|usage|outcome"),
+    "the least bad dies": ("oom", "badness", upside_down, "first_touch", "swap", "victims|failcnt"),
+}
+
+
+def damage(monkeypatch, module: str, name: str, change) -> None:
+    """Replace a function of the kernel wherever it has been imported to."""
+    original = getattr(importlib.import_module(f"workbench.kernel.{module}"), name)
+    changed = change(original)
+    ours = ("workbench.kernel", "workbench.schemes")
+    homes = [home for path, home in sys.modules.items() if path.startswith(ours)]
+    for home in homes:
+        if getattr(home, name, None) is original:
+            monkeypatch.setattr(home, name, changed)
+
+
+def first_objection(scheme: str, profile: str) -> str:
+    for seed in range(40):
+        case = random_case(seed, profile)
+        try:
+            compare(case.trace, scheme, case.machine, case.knobs, "interpreted", True)
+        except AssertionError as error:  # CheckFailed and Differs are both
+            return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("what", CODE)
+def test_damaged_code_is_noticed(what, monkeypatch):
+    module, name, change, scheme, profile, said = CODE[what]
+    damage(monkeypatch, module, name, change)
+    objection = first_objection(scheme, profile)
+    assert objection, "nobody noticed"
+    assert re.search(said, objection), objection
+
+
+@pytest.mark.parametrize("hook", ["mapped", "unmapped"])
+@pytest.mark.parametrize("scheme", [n for n in schemes.names() if n not in ("none", "zone")])
+def test_a_hook_called_twice_is_noticed(scheme, hook, monkeypatch):
+    module = schemes.get(scheme).module
+    monkeypatch.setattr(module, hook, twice(getattr(module, hook)))
+    with contextlib.suppress(IndexError):  # or the engine stumbles over it: noticed, too
+        assert first_objection(scheme, "sharing")
+
+
+def test_undamaged_code_is_not_objected_to():
+    assert not first_objection("first_touch", "sharing")
