@@ -9,6 +9,7 @@ from typing import Any
 
 from .text import Mistake
 
+
 def pairs(given: list[str] | None, option: str, form: str) -> dict[str, str]:
     """`key=value` options as a dict."""
     found = {}

@@ -214,12 +214,12 @@ def check_holders(k, page: int) -> None:
 
 def check_containers(k) -> None:
     """css = mms bound + charges held; usage = what the charge records held are worth."""
-    worth = getattr(k.scheme.module, "worth", None)
+    worth = k.worth
     owed = [0] * k.containers
     for head in range(2 * k.containers):
         e = k.entry_next[head]
         while e != head:
-            owed[head // 2] += int(worth(k, e))
+            owed[head // 2] += int(worth(k, e)) if worth else 0
             e = k.entry_next[e]
     check_files(k)
     mms = [0] * k.containers

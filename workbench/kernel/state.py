@@ -60,7 +60,7 @@ class State:
 
     def __init__(self, trace, machine: Machine, knobs: Knobs, scheme, samples: int = 0,
                  sample_every: int = 0, watch: int = 0) -> None:  # fmt: skip
-        self.scheme = scheme
+        self.worth = getattr(scheme.module, "worth", None)
         self.hooks = [scheme.price, scheme.mapped, scheme.unmapped]
         self.tables: dict[str, int] = {}
         self.fixed: dict[str, int] = {}  # rows of a growing table that never grow in number
