@@ -95,8 +95,10 @@ def take_frame(k, node, c, kind):
     First fit above the low mark; else every zone allowed is reclaimed once; else OOM, of the
     container when it has a zone of its own, of the machine otherwise.
     """
-    z = look_for_frame(k, node, c, 1)
     own = k.own_zone[c] >= 0
+    z = k.own_zone[c] if own else node % k.nodes
+    if k.zone_free[z] <= k.zone_low[z]:
+        z = look_for_frame(k, node, c, 1)
     while z < 0:
         if own:
             k.failcnt[c] += 1

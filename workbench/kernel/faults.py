@@ -62,9 +62,10 @@ from .tables import find, find_vma, make_pte, make_table, probe, pte_at
 PATIENCE = 8  # how often an access may start over
 
 
-def access(k, t, v, write):
+def access(k, t, v, write, at):
     """One touch of one page by a live task. Returns the outcome; SEGV when it is not mapped.
 
+    at  where the page table has the word of (mm, v), or -1
     Each step of a fault leaves the page table nearer to what the access needs; the access is
     started over until it goes through, as the hardware does.
     """
@@ -72,7 +73,6 @@ def access(k, t, v, write):
     worst = HIT
     turns = 0
     while True:
-        at = find(k, mm, v)
         w = k.word[at] if at >= 0 else 0
         if w & PRESENT and (not write or w & WRITE):
             k.word[at] = w | YOUNG | DIRTY if write else w | YOUNG
@@ -88,7 +88,8 @@ def access(k, t, v, write):
             outcome = swap_in(k, t, at, v, write)
         else:
             outcome = first_fault(k, t, at, i, v, write)
-        release_hold(k)
+        if k.held_page >= 0:
+            release_hold(k)
         if outcome >= ERROR:
             return outcome
         if outcome == HIT:
@@ -97,6 +98,11 @@ def access(k, t, v, write):
             if turns == PATIENCE:
                 kill_task(k, t, k.mm_container[mm], -1)
                 return KILLED
+        elif w & SWAP == 0:
+            # mapped as needed: nothing is left to look at
+            worst = max(worst, outcome)
+            count_fault(k, t, mm, worst)
+            return worst
         worst = max(worst, outcome)
 
 
@@ -296,7 +302,7 @@ def swap_in(k, t, at, v, write):
         flags |= WRITE | DIRTY
     k.page_swaps[page] -= 1
     k.word[at] = (k.word[at] & ~0xFF) | flags
-    attach(k, pte, page, paid)
+    attach(k, pte, page, k.task_mm[t], paid)
     if 2 * k.swap_used > k.swap_size and k.page_maps[page] == 1 and k.page_swaps[page] == 0:
         drop_slot(k, page)
         k.page_flags[page] |= CHANGED
@@ -335,7 +341,7 @@ def system_call(k, t, v, write, o):
 
 def lock(k, t, v, private_anon):
     """mlock of one page: faulted in, then kept."""
-    outcome = access(k, t, v, private_anon)
+    outcome = access(k, t, v, private_anon, find(k, k.task_mm[t], v))
     if outcome < ERROR:
         k.word[find(k, k.task_mm[t], v)] |= LOCKED
     return outcome

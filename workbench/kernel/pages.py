@@ -2,7 +2,7 @@
 
 from .counters import say
 from .hooks import call_hook
-from .lists import lru_del, lru_new, lru_tail, mark_accessed
+from .lists import lru_del, lru_new, lru_put, lru_tail, mark_accessed
 from .names import (
     ACTIVE,
     ANON,
@@ -34,7 +34,7 @@ from .names import (
     YOUNG,
     ZERO,
 )  # fmt: skip
-from .tables import link, mm_of, unlink, word_of
+from .tables import link, unlink, word_of
 
 
 def count_frame(k, z, kind, step):
@@ -67,7 +67,10 @@ def settle_in(k, page, z, kind, active):
     k.page_flags[page] = flags
     k.page_zone[page] = z
     if kind == FILE or kind == ANON or kind == SHM:
-        lru_new(k, page)
+        if k.pagevec:
+            lru_new(k, page)
+        else:
+            lru_put(k, page, active)
 
 
 def new_page(k, v, own):
@@ -163,14 +166,14 @@ def finish_writing(k):
 def install(k, pte, page, flags, paid):
     """A page-table entry starts pointing at a page; the scheme learns of it."""
     at = word_of(k, pte)
-    k.word[at] = (k.word[at] & ~0xFF) | flags | PRESENT
+    w = k.word[at]
+    k.word[at] = (w & ~0xFF) | flags | PRESENT
     link(k, pte, page)
-    attach(k, pte, page, paid)
+    attach(k, pte, page, (w >> 40) - 1, paid)
 
 
-def attach(k, pte, page, paid):
+def attach(k, pte, page, mm, paid):
     """Count a present mapper and settle its payment."""
-    mm = mm_of(k, pte)
     c = k.mm_container[mm]
     if k.page_maps[page] == 0:
         k.mapped_pages += 1
@@ -185,12 +188,11 @@ def attach(k, pte, page, paid):
     call_hook(k, MAPPED, page, c, paid)
 
 
-def detach(k, pte, page, c):
-    """Uncount a present mapper of container c; the scheme learns of it."""
+def detach(k, pte, page, mm, c):
+    """Uncount a present mapper in mm, charged to container c; the scheme learns of it."""
     k.page_maps[page] -= 1
     if k.page_maps[page] == 0:
         k.mapped_pages -= 1
-    mm = mm_of(k, pte)
     k.mm_rss[mm] -= 1
     k.mapped[c] -= 1
     if k.watch:
@@ -219,7 +221,8 @@ def remove(k, pte):
         if w & DIRTY:
             k.page_flags[page] |= CHANGED
         unlink(k, pte, page)
-        detach(k, pte, page, k.mm_container[mm_of(k, pte)])
+        mm = (w >> 40) - 1
+        detach(k, pte, page, mm, k.mm_container[mm])
         free_if_unused(k, page)
     elif w & SWAP:
         page = k.pte_page[pte]

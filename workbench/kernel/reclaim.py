@@ -81,7 +81,7 @@ def unmap_pte(k, pte, page):
     """One mapper loses the page to reclaim: a swap entry stays if it is anonymous."""
     at = word_of(k, pte)
     w = k.word[at]
-    c = k.mm_container[(w >> 40) - 1]
+    mm = (w >> 40) - 1
     if w & DIRTY:
         k.page_flags[page] |= CHANGED
     k.stat[N_UNMAPPED] += 1
@@ -91,7 +91,7 @@ def unmap_pte(k, pte, page):
     else:
         k.word[at] = w & ~0xFF
         unlink(k, pte, page)
-    detach(k, pte, page, c)
+    detach(k, pte, page, mm, k.mm_container[mm])
 
 
 def try_to_unmap(k, page, only):

@@ -93,24 +93,17 @@ def run_block(k, start, stop):
         t = k.ev_task[i]
         v = k.ev_at[i]
         if op <= TOUCH_WRITE and k.ev_count[i] == 1 and k.task_runs[t] >= 0:
-            # the common case: the first mapper touches again
-            w = k.word[v]
-            if w >> 8 == ((k.task_runs[t] + 1) << 32) | v and w & PRESENT:
-                if op == TOUCH_READ:
-                    k.word[v] = w | YOUNG
-                    continue
-                if w & WRITE:
-                    k.word[v] = w | YOUNG | DIRTY
-                    continue
             at = find(k, k.task_runs[t], v)
-            if at >= 0 and k.word[at] & PRESENT:
+            k.at = at
+            if at >= 0:
                 w = k.word[at]
-                if op == TOUCH_READ:
-                    k.word[at] = w | YOUNG
-                    continue
-                if w & WRITE:
-                    k.word[at] = w | YOUNG | DIRTY
-                    continue
+                if w & PRESENT:
+                    if op == TOUCH_READ:
+                        k.word[at] = w | YOUNG
+                        continue
+                    if w & WRITE:
+                        k.word[at] = w | YOUNG | DIRTY
+                        continue
         if slow(k, i, op, t, v):
             return i
     return stop
@@ -221,9 +214,15 @@ def memory_event(k, i, op, t, v, n):
 
 
 def touch(k, t, v, n, write):
+    if n == 1:
+        outcome = access(k, t, v, write, k.at)
+        if outcome == SEGV:
+            k.fault_at = v + 1
+        return outcome
     worst = 0
+    mm = k.task_mm[t]
     for p in range(v, v + n):
-        outcome = access(k, t, p, write)
+        outcome = access(k, t, p, write, find(k, mm, p))
         if outcome:
             if outcome > worst:
                 worst = outcome

@@ -47,7 +47,7 @@ class State:
         return [0] * size
 
     def from_values(self, bits: int, values):
-        return list(values)
+        return values.tolist() if hasattr(values, "tolist") else list(values)
 
     def new_table(self, table: str, size: int) -> None:
         for name in COLUMNS[table]:
@@ -307,7 +307,8 @@ class State:
             elif table in ("handle", "file"):
                 wanted += self.fds_top
             if top + wanted > end:
-                end = max(2 * end - self.fixed.get(table, 0), top + wanted)
+                moving = end - self.fixed.get(table, 0)
+                end = max(end + moving // 2, top + wanted)
                 setattr(self, scalar, end)
                 self.resize_table(table, end)
                 if table == "page":

@@ -104,17 +104,11 @@ def drop_pte(k, pte):
 
 
 def sort_ptes(k, mm):
-    """The places of an mm's page table in ascending order. Cost: linear where touches ascended.
+    """The places of an mm's page table in ascending order. Cost: linear where touches ran in order.
 
-    A natural merge sort of the chain: reversed first, as it grows at its head.
+    A natural merge sort of the chain: runs up and runs down are taken as they are found.
     """
-    chain = 0
-    pte = k.mm_ptes[mm]
-    while pte:
-        after = k.pte_sibling[pte - 1]
-        k.pte_sibling[pte - 1] = chain
-        chain = pte
-        pte = after
+    chain = k.mm_ptes[mm]
     runs = 2
     while runs > 1:
         rest = chain
@@ -122,39 +116,75 @@ def sort_ptes(k, mm):
         last = 0
         runs = 0
         while rest:
-            a = rest
-            b = cut_run(k, a)
-            rest = cut_run(k, b) if b else 0
-            while a or b:
-                if b == 0 or (a and key_of(k, a) < key_of(k, b)):
+            rest = cut_run(k, rest)
+            a = k.tmp
+            b = 0
+            if rest:
+                rest = cut_run(k, rest)
+                b = k.tmp
+            key_a = key_of(k, a)
+            key_b = key_of(k, b) if b else 0
+            while a and b:
+                if key_a < key_b:
                     least = a
                     a = k.pte_sibling[a - 1]
+                    if a:
+                        key_a = key_of(k, a)
                 else:
                     least = b
                     b = k.pte_sibling[b - 1]
+                    if b:
+                        key_b = key_of(k, b)
                 if last:
                     k.pte_sibling[last - 1] = least
                 else:
                     chain = least
                 last = least
+            tail = a if a else b
+            if last:
+                k.pte_sibling[last - 1] = tail
+            else:
+                chain = tail
+            if rest:
+                while tail:
+                    last = tail
+                    tail = k.pte_sibling[tail - 1]
             runs += 1
-        if last:
-            k.pte_sibling[last - 1] = 0
     k.mm_ptes[mm] = chain
 
 
-def key_of(k, link_):
-    return k.word[word_of(k, link_ - 1)] >> 8
+def key_of(k, pte_plus):
+    pte = pte_plus - 1
+    return k.word[pte if pte < k.vpages else k.pte_word[pte]] >> 8
 
 
 def cut_run(k, start):
-    """End the ascending run that begins a chain; returns what follows it."""
-    last = start
-    after = k.pte_sibling[last - 1]
-    while after and key_of(k, last) < key_of(k, after):
-        last = after
-        after = k.pte_sibling[last - 1]
-    k.pte_sibling[last - 1] = 0
+    """Take the run that begins a chain, turned upwards, into k.tmp; returns what follows it."""
+    run = start
+    after = k.pte_sibling[start - 1]
+    key = key_of(k, start)
+    if after and key_of(k, after) < key:
+        k.pte_sibling[start - 1] = 0
+        while after:
+            next_key = key_of(k, after)
+            if next_key > key:
+                break
+            beyond = k.pte_sibling[after - 1]
+            k.pte_sibling[after - 1] = run
+            run = after
+            key = next_key
+            after = beyond
+    else:
+        last = start
+        while after:
+            next_key = key_of(k, after)
+            if next_key < key:
+                break
+            last = after
+            key = next_key
+            after = k.pte_sibling[after - 1]
+        k.pte_sibling[last - 1] = 0
+    k.tmp = run
     return after
 
 

@@ -207,7 +207,7 @@ def copy_pte(k, pte, w, copy, to):
     if w & SWAP:
         k.page_swaps[page] += 1
     else:
-        attach(k, copy, page, 0)
+        attach(k, copy, page, (k.word[to] >> 40) - 1, 0)
 
 
 def thread(k, t, child):
@@ -272,9 +272,9 @@ def change_container(k, mm, left):
         if w & PRESENT and not w & ZERO and vpage_of(k, pte) < k.vpages:
             page = k.pte_page[pte]
             unlink(k, pte, page)
-            detach(k, pte, page, left)
+            detach(k, pte, page, mm, left)
             link(k, pte, page)
-            attach(k, pte, page, 0)
+            attach(k, pte, page, mm, 0)
         pte = k.pte_sibling[pte] - 1
 
 
@@ -310,7 +310,8 @@ def migrate_page(k, page, node, c):
             # a migration entry: counted like a swap entry until the page is mapped again
             k.word[at] = (w & ~PRESENT) | ZERO
             k.page_swaps[page] += 1
-            detach(k, pte, page, k.mm_container[(w >> 40) - 1])
+            mm = (w >> 40) - 1
+            detach(k, pte, page, mm, k.mm_container[mm])
         pte = k.pte_next[pte]
     on_lru = k.page_flags[page] & ON_LRU
     if on_lru:
@@ -343,7 +344,7 @@ def restore(k, pte, page):
         k.word[at] = w & ~0xFF
         return False
     k.word[at] = (w & ~ZERO) | PRESENT
-    attach(k, pte, page, paid)
+    attach(k, pte, page, (w >> 40) - 1, paid)
     return True
 
 
