@@ -115,7 +115,7 @@ def reap_task(k, t):
 
 
 def square_root(n):
-    """Integer square root, rounded down."""
+    """Integer square root of a number below 2**32, rounded down."""
     root = 0
     bit = 1 << 30
     while bit > n:

@@ -224,7 +224,7 @@ def remove(k, pte):
         mm = (w >> 40) - 1
         detach(k, pte, page, mm, k.mm_container[mm])
         free_if_unused(k, page)
-    elif w & SWAP:
+    elif w & (SWAP | ZERO):  # in swap, or on its way to another node
         page = k.pte_page[pte]
         unlink(k, pte, page)
         k.page_swaps[page] -= 1

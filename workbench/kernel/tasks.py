@@ -1,6 +1,6 @@
 """Tasks, mms, open files and containers: fork, exec, move, map, mkdir (2/7, 6/7, 7/7)."""
 
-from .charge import look_for_frame, pay, take_frame
+from .charge import give_back, look_for_frame, pay, take_frame
 from .counters import fits
 from .faults import place
 from .hooks import index_entries
@@ -323,21 +323,34 @@ def migrate_page(k, page, node, c):
         lru_add(k, page)
     k.held_page = page
     paid = True
-    pte = k.page_rmap[page] - 1
-    for _ in range(n):
-        after = k.pte_next[pte]
-        if k.word[word_of(k, pte)] & ZERO:
-            paid = restore(k, pte, page) and paid
-        pte = after
+    pte = waiting(k, page)
+    while pte >= 0:
+        paid = restore(k, pte, page) and paid
+        pte = waiting(k, page)
     release_hold(k)
     return paid
+
+
+def waiting(k, page):
+    """The oldest migration entry of a page, or -1. A payment may have ended the mm of others."""
+    pte = k.page_rmap[page] - 1
+    for _ in range(k.page_maps[page] + k.page_swaps[page]):
+        w = k.word[word_of(k, pte)]
+        if w & ZERO and not w & PRESENT:
+            return pte
+        pte = k.pte_next[pte]
+    return -1
 
 
 def restore(k, pte, page):
     """A migration entry becomes a mapping again, if its container can pay."""
     at = word_of(k, pte)
     w = k.word[at]
-    paid = pay(k, k.mm_container[(w >> 40) - 1], page)
+    c = k.mm_container[(w >> 40) - 1]
+    paid = pay(k, c, page)
+    if k.word[at] & 0xFF != w & 0xFF:
+        give_back(k, c, paid, page)  # the payment has killed this very mm
+        return True
     k.page_swaps[page] -= 1
     if paid < 0:
         unlink(k, pte, page)
