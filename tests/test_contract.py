@@ -19,7 +19,7 @@ from workbench.trace import TraceBuilder
 ROOT = Path(schemes.__file__).parent
 MODULES = schemes.names()
 ORDER = ["TITLE", "SOURCE", "ASSUMED", "UNIT", "PARTS", "OPTIONS", "PROMISES",
-         "price", "mapped", "unmapped"]  # fmt: skip
+         "worth", "price", "mapped", "unmapped"]  # fmt: skip
 
 
 # ---- promises ------------------------------------------------------------------------------------
@@ -235,7 +235,9 @@ def test_modules_have_one_shape(name):
     tree, module = ast.parse(path.read_text()), schemes.get(name).module
     assert ast.get_docstring(tree), "what it is, in a docstring"
     names = declared(path)
-    assert names[: len(ORDER)] == ORDER, "same names, same order; helpers of its own come last"
+    order = [n for n in ORDER if n != "worth" or "worth" in names]
+    assert names[: len(order)] == order, "same names, same order; helpers of its own come last"
+    assert ("worth" in names) == (module.PARTS.lists != "none"), "what a charge record stands for"
     assert all(isinstance(getattr(module, n), str) and getattr(module, n) for n in ORDER[:3])
     assert re.search(r"\d{1,2} [A-Z][a-z]{2} \d{4}", module.SOURCE), "SOURCE says when"
     assert list(module.PROMISES) == list(PROMISES)

@@ -79,7 +79,6 @@ def shared_out(k, unit: int) -> list[list[int]]:
     return found
 
 
-@pytest.mark.xfail(strict=True, reason="sharers() reads pte_word of a first mapping (findings E1)")
 def test_truth_is_the_truth_in_both():
     for profile in PROFILES:
         case = random_case(100, profile)

@@ -289,10 +289,10 @@ def entry_on_two_lists(k):
 
 
 def entry_twice(k):
-    e = any_entry(k)
-    after = k.entry_next[e]
-    k.entry_next[after] = e
-    k.entry_prev[e] = after
+    newest = k.entry_next[2 * k.entry_owner[any_entry(k)]]
+    second = k.entry_next[newest]
+    k.entry_next[second] = newest
+    k.entry_prev[newest] = second
 
 
 def wrong_owner(k):
@@ -406,7 +406,7 @@ def css_of_mappings(k):
 
 
 def mapping_uncharged(k):
-    k.usage[1] -= 1
+    k.usage[2] -= 1
 
 
 def zone_miscounted(k):
@@ -511,7 +511,7 @@ SABOTEURS = {
     peak_below_usage: r"container 1: usage \d+, peak 0",
     css_off: r"container 1: css \d+, \d+ mms \+ \d+ charges",
     css_of_mappings: r"container 1: css \d+, \d+ mms \+ \d+ mappings",
-    mapping_uncharged: r"container 1: usage \d+, \d+ owed",
+    mapping_uncharged: r"container 2: usage \d+, \d+ owed",
     zone_miscounted: r"container 1: usage \d+, \d+ owed",
     forget_uncharge: r"container 1: usage 17, 16 owed",
     charge_twice: r"container 2: usage \d+, \d+ owed",

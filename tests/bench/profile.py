@@ -28,9 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--containers", type=int, default=1)
     chosen = parser.parse_args(arguments)
+    first = 0
     if chosen.kind == "churn":
         sharers = min(4, chosen.containers)
-        trace = traces.churn(chosen.pages, chosen.events, chosen.containers, sharers)
+        trace, first = traces.churn(chosen.pages, chosen.events, chosen.containers, sharers)
     else:
         trace = traces.hits(chosen.pages, chosen.events, chosen.containers)
     if chosen.kind == "half":
@@ -39,13 +40,14 @@ def main(arguments: list[str] | None = None) -> int:
     schemes = chosen.scheme or traces.SCHEMES
     columns = []
     for scheme in schemes:
-        replay, pairs = traces.Replay(trace, scheme), []
+        replay, pairs = traces.Replay(trace, scheme).warm_up(first), []
+        before = [replay.start.stat[i] for i in range(len(STATS))]
         for _ in range(3):
             replay.fresh()
             with clock(pairs):
-                replay.go(0, len(trace))
-        cpu = sorted(pair[0] for pair in pairs)[1] / len(trace)
-        stats = [replay.stat(i) / len(trace) for i in range(len(STATS))]
+                replay.go(first, len(trace))
+        cpu = sorted(pair[0] for pair in pairs)[1] / (len(trace) - first)
+        stats = [(replay.stat(i) - before[i]) / (len(trace) - first) for i in range(len(STATS))]
         columns.append([cpu, *stats])
     rows = []
     for i, name in enumerate(["CPU ns", *STATS]):

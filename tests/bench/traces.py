@@ -63,26 +63,28 @@ def hits(pages: int, events: int, containers: int, shared: float = 1.0, seed: in
     return trace_of(pages, Op.touch_read, task, page, containers)
 
 
-def churn(pages: int, events: int, containers: int, sharers: int, seed: int = 2) -> Trace:
+def churn(pages: int, events: int, containers: int, sharers: int, seed: int = 2):
     """Every event maps a page (a first touch) or unmaps it (a discard), never in vain.
 
-    Each page has `sharers` containers; each event picks one of them, so half of them have it.
+    Each page has `sharers` containers, half of which, at random, map it at the start; each event
+    picks one of them. Returns the trace and the number of events that only set this up.
     """
     rng = np.random.default_rng(seed)
-    page = rng.integers(0, pages, events, dtype=np.int32)
-    pick = rng.integers(0, sharers, events, dtype=np.int32)
+    everybody = np.arange(pages * sharers, dtype=np.int64)
+    there = rng.permutation(everybody[rng.random(len(everybody)) < 0.5])
+    pair = np.concatenate([there, rng.integers(0, len(everybody), events)])
+    page, pick = np.divmod(pair, sharers)
     task = pick
     if sharers < containers:
-        task = ((page.astype(np.int64) * 2654435761 + pick * 40503) % containers).astype(np.int32)
-    pair = page.astype(np.int64) * containers + task
+        task = (page * 2654435761 + pick * 40503) % containers
     order = np.argsort(pair, kind="stable")
     ranked = pair[order]
     starts = np.r_[True, ranked[1:] != ranked[:-1]]
-    index = np.arange(events)
+    index = np.arange(len(pair))
     turn = index - np.maximum.accumulate(np.where(starts, index, 0))
-    op = np.empty(events, np.int8)
+    op = np.empty(len(pair), np.int8)
     op[order] = np.where(turn & 1, int(Op.discard), int(Op.touch_read))
-    return trace_of(pages, op, task, page, containers)
+    return trace_of(pages, op, task, page, containers), containers + len(there)
 
 
 def limited(trace: Trace, limit: int | None) -> Trace:
@@ -105,7 +107,7 @@ class Replay:
             for name in COLUMNS["event"]:
                 setattr(self.start, name, getattr(events_of.start, name))
         self.state = None
-        self.missed = self.walks = self.before = 0
+        self.missed = self.walks = 0
 
     def fresh(self):
         """A state before the first event, its tables in memory of their own."""
@@ -122,11 +124,17 @@ class Replay:
         """Events start..stop-1."""
         advance(self.state, self.trace, self.do_run, self.do_rehash, start, stop)
 
-    def prepared(self, warm: int = 0) -> tuple:
-        """For `interleaved`: fresh, and `warm` events on."""
+    def prepared(self) -> tuple:
+        """For `interleaved`."""
         self.fresh()
-        self.go(0, warm)
         return ()
+
+    def warm_up(self, events: int) -> Replay:
+        """From now on `fresh` is the state after so many events."""
+        self.fresh()
+        self.go(0, events)
+        self.start, self.state = self.state, None
+        return self
 
     def misses(self) -> float:
         """Faults per event."""

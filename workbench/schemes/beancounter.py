@@ -37,7 +37,7 @@ PROMISES = {
 
 
 def worth(k, e):
-    return UNIT >> k.entry_shift[e]
+    return UNIT >> int(k.entry_shift[e])
 
 
 def price(k, page, c, _):

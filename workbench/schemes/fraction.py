@@ -38,7 +38,7 @@ PROMISES = {
 
 
 def worth(k, e):
-    return UNIT // holders(k, k.entry_page[e])
+    return UNIT // int(holders(k, k.entry_page[e]))
 
 
 def price(k, page, c, _):
