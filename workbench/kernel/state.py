@@ -47,7 +47,7 @@ class State:
         return [0] * size
 
     def from_values(self, bits: int, values):
-        return values.tolist() if hasattr(values, "tolist") else list(values)
+        return plain(values)
 
     def new_table(self, table: str, size: int) -> None:
         for name in COLUMNS[table]:
@@ -279,8 +279,8 @@ class State:
         bases = [self.obj_base[i] for i in range(self.objects)]
         n = len(trace)
         at, arg, value = [0] * n, [0] * n, [0] * n
-        target, page, values = list(trace.target), list(trace.page), trace.values
-        for i, (op, v) in enumerate(zip(trace.op, trace.value, strict=True)):
+        target, page, values = plain(trace.target), plain(trace.page), trace.values
+        for i, (op, v) in enumerate(zip(plain(trace.op), plain(trace.value), strict=True)):
             at[i] = target[i]
             if op < OP_OPEN or op == OP_IO_ERROR:
                 arg[i] = target[i]
@@ -327,6 +327,11 @@ class State:
             self.slot_mask = slots - 1
             self.slots_used = 0
             rehash(self, old)
+
+
+def plain(values) -> list[int]:
+    """A column as a list of Python's own integers, wherever it comes from."""
+    return values.tolist() if hasattr(values, "tolist") else list(values)
 
 
 def count_of(column, value: int) -> int:
