@@ -17,9 +17,9 @@ from test_twin import SCHEMES, as_knobs
 from workbench import schemes
 from workbench.kernel import Knobs, Machine, PlacementError, check, choose, find_truth, simulate
 from workbench.kernel.layout import COLUMNS, SCALARS
-from workbench.kernel.names import PRESENT
+from workbench.kernel.names import PRESENT, ZERO
 from workbench.kernel.state import GROWING
-from workbench.kernel.tables import mm_of, word_of
+from workbench.kernel.tables import pte_at
 from workbench.trace import Trace, TraceBuilder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,10 +67,10 @@ def shared_out(k, unit: int) -> list[list[int]]:
     """Distinct pages mapped, shared out, and unshared, per container: slowly."""
     found = [[0] * k.containers for _ in range(3)]
     users: dict[int, set] = {}
-    for pte in range(k.ptes_top):
-        word = int(k.word[word_of(k, pte)])
-        if word & PRESENT and word >> 40:
-            users.setdefault(int(k.pte_page[pte]), set()).add(int(k.mm_container[mm_of(k, pte)]))
+    for at, word in enumerate(map(int, k.word)):
+        if word & PRESENT and word >> 40 and not word & ZERO:
+            page = int(k.pte_page[pte_at(k, at)])
+            users.setdefault(page, set()).add(int(k.mm_container[(word >> 40) - 1]))
     for holders in users.values():
         for c in holders:
             found[0][c] += 1

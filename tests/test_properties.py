@@ -110,6 +110,11 @@ def test_fractions_are_exact_up_to_sixteen(steps):
         assert {c for c, units in enumerate(usage) if units} == there
 
 
+def test_the_unit_of_fractions_divides():
+    unit = schemes.get("fraction").unit
+    assert all(unit % n == 0 for n in (*range(1, 17), *(1 << k for k in range(13))))
+
+
 @given(visits())
 def test_fractions_beyond_lose_less_than_a_unit_each(steps):
     unit = schemes.get("fraction").unit
@@ -259,7 +264,6 @@ def test_failcnt_peak_and_outcomes_only_grow(case, scheme):
         before, peaks, stats = list(k.failcnt), list(k.peak), list(k.stat)
 
 
-@pytest.mark.xfail(strict=True, reason="a dead mm gets its mapping back (findings M1)")
 @pytest.mark.parametrize("scheme", ["beancounter", "fraction", "every_container", "first_touch"])
 def test_a_migration_that_kills_a_sharer(scheme):
     """T moves a page it shares with K, who must pay for it anew and dies of that."""
@@ -332,6 +336,7 @@ def test_written_numbers(n, word, tail):
     assert write_limit(str(n).encode() + b"\0" + tail, word) == n % (1 << word)
     assert write_limit(b"-" + str(n).encode(), word) is None
     assert write_limit(str(n).encode() + b"\n", word) is None
+    assert write_limit(b"", word) == 0
 
 
 # ---- the OOM killer's score ----------------------------------------------------------------------

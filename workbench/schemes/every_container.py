@@ -29,7 +29,7 @@ PROMISES = {
     "sum_is_mapped": False,  # a page shared by n containers counts n times
     "neighbour_proof": True,
     "own_action_only": True,
-    "never_above_limit": True,
+    "never_above_limit": False,  # a move brings charges along, unasked
     "shares_frames": True,
     "empty_owes_nothing": True,
 }

@@ -17,7 +17,7 @@ PROMISES = {
     "sum_is_mapped": False,  # counts mappings, not pages
     "neighbour_proof": True,
     "own_action_only": True,
-    "never_above_limit": True,
+    "never_above_limit": False,  # a move, or a fork of several ranges, is not refused
     "shares_frames": True,
     "empty_owes_nothing": True,
 }
