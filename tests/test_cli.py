@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from workbench import cli, schemes
-from workbench.cli import source, text
+from workbench.cli import text
 from workbench.trace import Trace, TraceBuilder
 
 ROOT = Path(__file__).resolve().parents[1]

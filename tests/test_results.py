@@ -365,3 +365,15 @@ def test_both_engines_tell_the_same():
     assert one.table().equals(other.table()) and one.summary().equals(other.summary())
     assert one.sentence() == other.sentence() and one.provenance() == other.provenance()
     assert one.owners(3000).equals(other.owners(3000)) and one.nodes().equals(other.nodes())
+
+
+def test_costs_are_counts_times_the_published_table():
+    trace = TraceBuilder()
+    trace.task("t", trace.container("A"))
+    trace.file("f", 3)
+    trace.touch_read("t", "f")
+    cheap = Machine(costs_ns={"major_faults": 2_000_000, "minor_faults": 1})
+    costs = replay(trace.build(), "none", machine=cheap, engine="interpreted").costs()
+    costs = costs.set_index("step")
+    assert costs.loc["major_faults", "count"] == 3
+    assert costs.loc["total", "ms"] == costs.loc["major_faults", "ms"] == 6.0

@@ -44,7 +44,7 @@ def books(trace: Trace, k) -> dict:
     for z in range(k.zones):
         node = int(k.zone_node[z])
         counts = (k.zone_anon[z], k.zone_file[z], k.zone_special[z], k.zone_kernel[z])
-        for kind, n in zip(KINDS, counts):
+        for kind, n in zip(KINDS, counts, strict=True):
             if n:
                 frames[node, kind] = frames.get((node, kind), 0) + int(n)
     return {
@@ -60,6 +60,11 @@ def books(trace: Trace, k) -> dict:
     }
 
 
+def alike(twin: dict, engine: dict, unit: int) -> bool:
+    """Equal up to the fraction's rounding beyond 16 sharers: less than a unit a page."""
+    return all(abs(twin[c] - engine[c]) < Fraction(5000, unit) for c in engine)
+
+
 def compare(trace: Trace, scheme: str, machine: dict, knobs: dict, engine: str, checked: bool):
     """Raise Differs at the first event after which engine and twin disagree."""
     chosen = schemes.get(scheme)
@@ -70,7 +75,7 @@ def compare(trace: Trace, scheme: str, machine: dict, knobs: dict, engine: str, 
     )
     steps = stepped(trace, chosen, hardware, as_knobs(knobs), engine=engine)
     seen = 0
-    for i, (after, k) in enumerate(zip(twin, steps)):
+    for i, (after, k) in enumerate(zip(twin, steps, strict=True)):
         if checked and not k.hung:
             check(k)
         found = books(trace, k)
@@ -84,10 +89,8 @@ def compare(trace: Trace, scheme: str, machine: dict, knobs: dict, engine: str, 
                 expected = {at: n for at, n in expected.items() if n}
             if key == "victims" and after.outcome == "killed":
                 expected, value = sorted(set(expected)), sorted(set(value))
-            if key == "usage" and chosen.name == "fraction":
-                # beyond 16 sharers the engine rounds down by less than a unit a page
-                if all(abs(expected[c] - value[c]) < Fraction(5000, k.unit) for c in value):
-                    continue
+            if key == "usage" and chosen.name == "fraction" and alike(expected, value, k.unit):
+                continue
             if expected != value:
                 event = list(trace.events())[i]
                 raise Differs(

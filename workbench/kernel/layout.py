@@ -200,7 +200,8 @@ SCALARS = (
     "ptes_end", "pages_end", "entries_end", "vmas_end", "fds_end", "files_end", "kills_end",
     "cands_end", "lives_end",
     # the machine
-    "clock", "hung", "need", "fault_at", "at", "swap_size", "swap_used", "writing_count", "mapped_pages",
+    "clock", "hung", "need", "fault_at", "at", "swap_size", "swap_used", "writing_count",
+    "mapped_pages",
     "total_frames", "leaked_frames", "warnings", "open_files", "file_frames", "tmp", "watch",
     # the fault in progress
     "task", "pte", "held_page", "paid", "worst", "best", "objects",

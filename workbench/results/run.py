@@ -16,6 +16,7 @@ from typing import Any
 
 from workbench import schemes
 from workbench.kernel import (
+    STATS,
     Knobs,
     Machine,
     State,
@@ -266,6 +267,23 @@ class Run:
     def summary(self):
         """One row per container at the end; columns explained at `tables.summary`."""
         return tables.frame("summary", tables.summary(self))
+
+    def costs(self):
+        """The work counted, and what it comes to in simulated time: step, count, ns_each, ms.
+
+        One row per kind of step of `kernel.STATS`; the machine's cost table gives nanoseconds a
+        step (0 where it names none), the last row is the total. Cost: nothing is replayed.
+        """
+        import pandas as pd
+
+        each = self.machine.costs_ns
+        rows = [
+            (name, int(self.state.stat[i]), each.get(name, 0)) for i, name in enumerate(STATS)
+        ]
+        table = pd.DataFrame(rows, columns=["step", "count", "ns_each"])
+        table["ms"] = table["count"] * table["ns_each"] / 1e6
+        total = {"step": "total", "count": 0, "ns_each": 0, "ms": table["ms"].sum()}
+        return pd.concat([table, pd.DataFrame([total])], ignore_index=True)
 
     def events(self):
         """One row per event with its outcome."""
