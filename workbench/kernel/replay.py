@@ -26,7 +26,7 @@ from .names import (
 )  # fmt: skip
 from .oom import exit_task, reap_task
 from .pages import finish_writing, leave_frame
-from .tables import find, find_vma, word_of
+from .tables import find, find_vma, slot_of, word_of
 from .tasks import (
     age,
     close_file,
@@ -84,11 +84,7 @@ def run_block(k, start, stop):
     ahead = k.prefetch
     for i in range(start, stop):
         if ahead and i + ahead < stop:
-            prefetch(k.word, k.ev_at[i + ahead])
-            soon = k.ev_at[i + (ahead >> 1)]
-            if k.ev_op[i + (ahead >> 1)] <= TOUCH_WRITE and not k.word[soon] & PRESENT:
-                prefetch(k.page_flags, soon)
-                prefetch(k.pte_page, soon)
+            look_ahead(k, i + ahead, i + (ahead >> 1))
         op = k.ev_op[i]
         t = k.ev_task[i]
         v = k.ev_at[i]
@@ -107,6 +103,25 @@ def run_block(k, start, stop):
         if slow(k, i, op, t, v):
             return i
     return stop
+
+
+def look_ahead(k, far, near):
+    """Ask for the memory that coming events will need: first the word, then what hangs on it."""
+    v = k.ev_at[far]
+    op = k.ev_op[far]
+    if op <= TOUCH_WRITE or op == DISCARD:
+        prefetch(k.word, v)
+        if k.many_pairs:
+            slot = slot_of(k, ((k.task_runs[k.ev_task[far]] + 1) << 32) | v)
+            prefetch(k.word, k.vpages + slot)
+            prefetch(k.slot_pte, slot)
+    v = k.ev_at[near]
+    op = k.ev_op[near]
+    if op <= TOUCH_WRITE or op == DISCARD:
+        at = find(k, k.task_runs[k.ev_task[near]], v)
+        if at < 0 or op == DISCARD or not k.word[at] & PRESENT:
+            prefetch(k.page_flags, v)
+            prefetch(k.pte_page, v if at < k.vpages else k.slot_pte[at - k.vpages])
 
 
 def slow(k, i, op, t, v):

@@ -24,6 +24,7 @@ KINDS = ("file", "anon", "shm", "ramfs", "special", "kernel")
 CONTROL_FILES = ("rss_limit", "numproc_limit", "numfiles_limit")
 SAMPLE_FIELDS = 9  # per container; 4 per zone follow
 NO_LIMIT = (1 << 62) - 1
+AHEAD = 16  # events to look ahead for memory that will be needed, once the tables are large
 OP_MAP, OP_MKDIR, OP_SET_LIMIT, OP_RUN_ON, OP_MIGRATE = 4, 17, 19, 20, 21
 OP_FORK, OP_THREAD, OP_IO_ERROR, OP_OPEN, OP_EXEC = 11, 12, 25, 9, 13
 GROWING = {  # scalar that says where the table ends -> tables it covers
@@ -77,7 +78,7 @@ class State:
         self.set_zones(trace, machine, knobs, scheme)
         self.set_lists()
         self.load_events(trace, knobs)
-        self.prefetch = 16 if self.vpages > 50_000 else 0
+        self.prefetch = AHEAD if self.vpages > 50_000 else 0
         self.sample_every = sample_every or len(trace) + 1
         self.sample_at = min(self.sample_every, len(trace))
 
@@ -326,6 +327,9 @@ class State:
             self.new_table("slot", slots)
             self.slot_mask = slots - 1
             self.slots_used = 0
+            if slots > 1 << 15:  # no longer in the processor's nearest cache
+                self.many_pairs = 1
+                self.prefetch = AHEAD
             rehash(self, old)
 
 

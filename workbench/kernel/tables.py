@@ -13,9 +13,13 @@ def find(k, mm, v):
     return probe(k, key)
 
 
+def slot_of(k, key):
+    return (key * GOLDEN >> 32) & k.slot_mask
+
+
 def probe(k, key):
     """Where a key of the hash has its word, or -1."""
-    slot = (key * GOLDEN >> 32) & k.slot_mask
+    slot = slot_of(k, key)
     while True:
         w = k.word[k.vpages + slot]
         if w >> 8 == key:
@@ -31,7 +35,7 @@ def pte_at(k, at):
 
 def insert(k, key, value):
     """Put a key that is not there into the hash. Returns the place of its word."""
-    slot = (key * GOLDEN >> 32) & k.slot_mask
+    slot = slot_of(k, key)
     while k.word[k.vpages + slot] > TOMB:
         slot = (slot + 1) & k.slot_mask
     if k.word[k.vpages + slot] == 0:
