@@ -3,18 +3,8 @@
 from .counters import charge, fits, say, uncharge
 from .hooks import call_hook
 from .names import (
-    KERNEL,
-    KIND,
-    L_PAID,
-    L_REFUSED,
-    N_LIMIT_HITS,
-    N_LOCAL,
-    N_REMOTE,
-    PRICE,
-    Q_HANG,
-    Q_NO_RECHECK,
-    SPECIAL,
-    TO_KILL_CURRENT,
+    KERNEL, KIND, L_PAID, L_REFUSED, N_LIMIT_HITS, N_LOCAL, N_REMOTE, PRICE, Q_HANG,
+    Q_NO_RECHECK, SPECIAL, TO_KILL_CURRENT,
 )  # fmt: skip
 from .oom import CURRENT, NOTHING, kill_task, out_of_memory
 from .pages import count_frame

@@ -3,24 +3,8 @@
 from __future__ import annotations
 
 from .names import (
-    ALIVE,
-    ANON,
-    KERNEL,
-    KIND,
-    LISTED_ACTIVE,
-    NO_LIST,
-    ON_LRU,
-    PRESENT,
-    Q_DOUBLE_RELEASE,
-    Q_ZONE_COUNTERS,
-    RESIDENT,
-    SLOT,
-    SPECIAL,
-    STUCK,
-    SWAP,
-    TO_KILL_CURRENT,
-    USED,
-    ZOMBIE,
+    ALIVE, ANON, KERNEL, KIND, LISTED_ACTIVE, NO_LIST, ON_LRU, PRESENT, Q_DOUBLE_RELEASE,
+    Q_ZONE_COUNTERS, RESIDENT, SLOT, SPECIAL, STUCK, SWAP, TO_KILL_CURRENT, USED, ZOMBIE,
 )  # fmt: skip
 from .tables import mm_of, vpage_of, word_of
 

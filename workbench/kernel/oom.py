@@ -2,21 +2,8 @@
 
 from .counters import say
 from .names import (
-    CAP_INIT,
-    CAP_RAWIO,
-    CAP_ROOT,
-    CAP_STUCK,
-    KERNEL,
-    L_KILLED,
-    N_FREED,
-    N_KILLS,
-    Q_CHILDREN,
-    Q_COUPLING,
-    Q_HANG,
-    Q_OUTSIDERS,
-    REAPED,
-    SHM,
-    ZOMBIE,
+    CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, KERNEL, L_KILLED, N_FREED, N_KILLS, Q_CHILDREN,
+    Q_COUPLING, Q_HANG, Q_OUTSIDERS, REAPED, SHM, ZOMBIE,
 )  # fmt: skip
 from .pages import count_frame, free_page, remove
 from .tables import drop_pte, sort_ptes, vpage_of

@@ -4,35 +4,9 @@ from .counters import say
 from .hooks import call_hook
 from .lists import lru_del, lru_new, lru_put, lru_tail, mark_accessed
 from .names import (
-    ACTIVE,
-    ANON,
-    CHANGED,
-    DIRTY,
-    FILE,
-    KERNEL,
-    KIND,
-    L_FREED,
-    L_MAPPED,
-    L_UNMAPPED,
-    LISTED_ACTIVE,
-    MAPPED,
-    N_FREED,
-    ON_LRU,
-    PRESENT,
-    Q_STALE,
-    RAMFS,
-    RESIDENT,
-    SHM,
-    SLOT,
-    SPECIAL,
-    STALE,
-    STUCK,
-    SWAP,
-    UNMAPPED,
-    USED,
-    WRITEBACK,
-    YOUNG,
-    ZERO,
+    ACTIVE, ANON, CHANGED, DIRTY, FILE, KERNEL, KIND, L_FREED, L_MAPPED, L_UNMAPPED,
+    LISTED_ACTIVE, MAPPED, N_FREED, ON_LRU, PRESENT, Q_STALE, RAMFS, RESIDENT, SHM, SLOT,
+    SPECIAL, STALE, STUCK, SWAP, UNMAPPED, USED, WRITEBACK, YOUNG, ZERO,
 )  # fmt: skip
 from .tables import link, unlink, word_of
 

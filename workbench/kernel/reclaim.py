@@ -4,35 +4,9 @@ from .counters import say
 from .hooks import prefetch
 from .lists import entry_move, lru_add, lru_isolate, lru_put
 from .names import (
-    ACTIVE,
-    ANON,
-    CHANGED,
-    DIRTY,
-    FREE,
-    KIND,
-    L_SWAPOUT,
-    LOCKED,
-    LRU,
-    N_RMAP,
-    N_SCANNED,
-    N_SWAP_OUTS,
-    N_UNMAPPED,
-    N_WRITES,
-    N_ZONE_SCANNED,
-    ON_LRU,
-    PRESENT,
-    Q_CUTOFF,
-    Q_ROTATION,
-    Q_TWO_PAGES,
-    REFERENCED,
-    SHARED,
-    SHM,
-    SLOT,
-    STUCK,
-    SWAP,
-    UNMAP_OWN,
-    WRITEBACK,
-    YOUNG,
+    ACTIVE, ANON, CHANGED, DIRTY, FREE, KIND, L_SWAPOUT, LOCKED, LRU, N_RMAP, N_SCANNED,
+    N_SWAP_OUTS, N_UNMAPPED, N_WRITES, N_ZONE_SCANNED, ON_LRU, PRESENT, Q_CUTOFF, Q_ROTATION,
+    Q_TWO_PAGES, REFERENCED, SHARED, SHM, SLOT, STUCK, SWAP, UNMAP_OWN, WRITEBACK, YOUNG,
 )  # fmt: skip
 from .pages import detach, free_page, leave_frame, take_slot
 from .tables import unlink, word_of

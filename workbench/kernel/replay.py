@@ -3,47 +3,15 @@
 from .faults import access, lock, system_call
 from .hooks import prefetch
 from .names import (
-    ALIVE,
-    ANON,
-    CAP_STUCK,
-    CHANGED,
-    DIRTY,
-    ERROR,
-    FILE,
-    HANG,
-    KILLED,
-    KIND,
-    N_FREED,
-    OK,
-    PRESENT,
-    RESIDENT,
-    SEGV,
-    SKIPPED,
-    WRITE,
-    WRITEBACK,
-    YOUNG,
-    ZOMBIE,
+    ALIVE, ANON, CAP_STUCK, CHANGED, DIRTY, ERROR, FILE, HANG, KILLED, KIND, N_FREED, OK,
+    PRESENT, RESIDENT, SEGV, SKIPPED, WRITE, WRITEBACK, YOUNG, ZOMBIE,
 )  # fmt: skip
 from .oom import exit_task, reap_task
 from .pages import finish_writing, leave_frame
 from .tables import find, find_vma, slot_of, word_of
 from .tasks import (
-    age,
-    close_file,
-    discard,
-    execute,
-    fork,
-    make_container,
-    map_range,
-    migrate,
-    move,
-    open_file,
-    remove_container,
-    set_limit,
-    start_task,
-    thread,
-    unlock,
-    unmap,
+    age, close_file, discard, execute, fork, make_container, map_range, migrate, move,
+    open_file, remove_container, set_limit, start_task, thread, unlock, unmap,
 )  # fmt: skip
 
 # trace.Op, by number: the two packages share nothing else

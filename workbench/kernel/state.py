@@ -6,18 +6,8 @@ from .config import Knobs, Machine
 from .counters import write_limit
 from .layout import COLUMNS, SCALARS
 from .names import (
-    ALIVE,
-    CAP_INIT,
-    CAP_RAWIO,
-    CAP_ROOT,
-    CAP_STUCK,
-    KIND,
-    LIMITS,
-    LISTS,
-    PRIVATE,
-    Q_LIMIT_ZERO,
-    RECLAIMS,
-    STATS,
+    ALIVE, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, KIND, LIMITS, LISTS, PRIVATE, Q_LIMIT_ZERO,
+    RECLAIMS, STATS,
 )  # fmt: skip
 
 KINDS = ("file", "anon", "shm", "ramfs", "special", "kernel")

@@ -6,27 +6,8 @@ from .faults import place
 from .hooks import index_entries
 from .lists import lru_add, lru_del
 from .names import (
-    ALIVE,
-    HAS_ANON,
-    KERNEL,
-    KILLED,
-    KIND,
-    LOCKED,
-    OK,
-    ON_LRU,
-    PRESENT,
-    PRIVATE,
-    Q_LIMIT_ZERO,
-    REFERENCED,
-    REFUSED,
-    SHM,
-    SKIPPED,
-    SPECIAL,
-    SWAP,
-    TO_KILL_CURRENT,
-    UNBORN,
-    WRITE,
-    YOUNG,
+    ALIVE, HAS_ANON, KERNEL, KILLED, KIND, LOCKED, OK, ON_LRU, PRESENT, PRIVATE, Q_LIMIT_ZERO,
+    REFERENCED, REFUSED, SHM, SKIPPED, SPECIAL, SWAP, TO_KILL_CURRENT, UNBORN, WRITE, YOUNG,
     ZERO,
 )  # fmt: skip
 from .oom import drop_file, drop_vma, reap_task, release_mm
