@@ -142,6 +142,14 @@ def test_engine_agrees_with_twin(scheme: str, profile: str) -> None:
             pytest.fail(report(case, scheme, "interpreted", message))
 
 
+def test_mapped_pages_are_spared_batch_by_batch() -> None:
+    """A batch may free so much that the next one spares mapped pages again (found at seed 52)."""
+    case = random_case(52, "memory")
+    for scheme in ("beancounter", "every_container", "fraction", "first_touch:lists=lru"):
+        message = case_fails(case, scheme, "interpreted", True)
+        assert not message, message
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("profile", PROFILES)

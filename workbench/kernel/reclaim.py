@@ -353,7 +353,11 @@ def isolate_zone(k, z, which, n):
     return taken
 
 
-def shrink_zone_active(k, z, n, reclaim_mapped):
+def shrink_zone_active(k, z, n, p):
+    """Mapped pages are spared until memory is mostly mapped or priority p has risen; asked anew
+    for every batch, as 2.6.20 does."""
+    mapped_ratio = 100 * k.mapped_pages // k.total_frames
+    reclaim_mapped = mapped_ratio // 2 + (100 >> p) + k.swappiness >= 100
     taken = isolate_zone(k, z, 1, n)
     for i in range(taken):
         page = k.batch[i]
@@ -385,8 +389,6 @@ def shrink_zone_inactive(k, z, n):
 
 def shrink_zone(k, z, p):
     """One pass over a zone at priority p, with 2.6.20's amounts. Returns pages freed."""
-    mapped_ratio = 100 * k.mapped_pages // k.total_frames
-    reclaim_mapped = mapped_ratio // 2 + (100 >> p) + k.swappiness >= 100
     active = k.zone_scan_active[z] + (k.zone_active[z] >> p) + 1
     inactive = k.zone_scan_inactive[z] + (k.zone_inactive[z] >> p) + 1
     k.zone_scan_active[z] = 0
@@ -400,7 +402,7 @@ def shrink_zone(k, z, p):
     freed = 0
     while active > 0 or inactive > 0:
         if active > 0:
-            shrink_zone_active(k, z, min(active, k.cluster), reclaim_mapped)
+            shrink_zone_active(k, z, min(active, k.cluster), p)
             active -= k.cluster
         if inactive > 0:
             freed += shrink_zone_inactive(k, z, min(inactive, k.cluster))
