@@ -143,7 +143,8 @@ def test_engine_agrees_with_twin(scheme: str, profile: str) -> None:
 
 
 def test_mapped_pages_are_spared_batch_by_batch() -> None:
-    """A batch may free so much that the next one spares mapped pages again (found at seed 52)."""
+    """A batch may free so much that the next one spares mapped pages again (found at seed 52);
+    and a migrated page goes to the list it was on, whatever its flag says."""
     case = random_case(52, "memory")
     for scheme in ("beancounter", "every_container", "fraction", "first_touch:lists=lru"):
         message = case_fails(case, scheme, "interpreted", True)

@@ -4,11 +4,11 @@ from .charge import give_back, look_for_frame, pay, take_frame
 from .counters import fits
 from .faults import place
 from .hooks import index_entries
-from .lists import lru_add, lru_del
+from .lists import lru_del, lru_put
 from .names import (
-    ALIVE, HAS_ANON, KERNEL, KILLED, KIND, LOCKED, OK, ON_LRU, PRESENT, PRIVATE, Q_LIMIT_ZERO,
-    REFERENCED, REFUSED, SHM, SKIPPED, SPECIAL, SWAP, TO_KILL_CURRENT, UNBORN, WRITE, YOUNG,
-    ZERO,
+    ALIVE, HAS_ANON, KERNEL, KILLED, LISTED_ACTIVE, KIND, LOCKED, OK, ON_LRU, PRESENT, PRIVATE,
+    Q_LIMIT_ZERO, REFERENCED, REFUSED, SHM, SKIPPED, SPECIAL, SWAP, TO_KILL_CURRENT, UNBORN,
+    WRITE, YOUNG, ZERO,
 )  # fmt: skip
 from .oom import drop_file, drop_vma, reap_task, release_mm
 from .pages import attach, count_frame, detach, release_hold, remove
@@ -295,13 +295,14 @@ def migrate_page(k, page, node, c):
             detach(k, pte, page, mm, k.mm_container[mm])
         pte = k.pte_next[pte]
     on_lru = k.page_flags[page] & ON_LRU
+    active = k.page_flags[page] & LISTED_ACTIVE != 0
     if on_lru:
         lru_del(k, page)
     count_frame(k, k.page_zone[page], kind, -1)
     count_frame(k, z, kind, 1)
     k.page_zone[page] = z
     if on_lru:
-        lru_add(k, page)
+        lru_put(k, page, active)
     k.held_page = page
     paid = True
     pte = waiting(k, page)
