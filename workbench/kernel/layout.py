@@ -192,7 +192,7 @@ COLUMNS: dict[str, dict[str, int]] = {
 # scalars: names; all 64-bit integers
 SCALARS = (
     # sizes
-    "vpages", "containers", "zones", "nodes", "tasks", "slot_mask", "block_base",
+    "vpages", "containers", "zones", "nodes", "tasks", "slot_mask",
     # what is used of the growing tables
     "slots_used", "ptes_free", "ptes_top", "pages_free", "pages_top", "entries_free",
     "entries_top", "vmas_free", "vmas_top", "mms_top", "tasks_top", "fds_free", "fds_top",

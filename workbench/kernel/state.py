@@ -6,7 +6,7 @@ from .config import Knobs, Machine
 from .counters import write_limit
 from .layout import COLUMNS, SCALARS
 from .names import (
-    ALIVE, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, KIND, LIMITS, LISTS, PRIVATE, Q_LIMIT_ZERO,
+    ALIVE, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, LIMITS, LISTS, PRIVATE, Q_LIMIT_ZERO,
     RECLAIMS, STATS,
 )  # fmt: skip
 
@@ -351,7 +351,3 @@ def read_value(op: int, text: str, arg: int, knobs: Knobs) -> tuple[int, int]:
         limit = write_limit(data, knobs.word)
         return CONTROL_FILES.index(name), -1 if limit is None else min(limit, NO_LIMIT)
     return arg, 0
-
-
-def page_kind(k: State, page: int) -> str:
-    return KINDS[k.page_flags[page] & KIND]
