@@ -226,6 +226,7 @@ class After:
     owners: dict = None  # (object, index) -> owners of its mapped pages, sorted; one page, one name
     mapped: dict = None  # container -> present page-table entries
     swap_used: int = None
+    bill: dict = None
     warnings: int = None
     leaked_frames: int = None
 
@@ -270,6 +271,10 @@ class Scheme:
     def expected(self, c):
         """(usage in units, charges held) recomputed from the page tables, for `check`."""
         return 0, 0
+
+    def bill(self, c):
+        """What c would pay on a second book."""
+        return 0
 
     def settle(self, c, due, paid):
         """Turn a payment into a new charge of `due` units."""
@@ -469,16 +474,27 @@ class EveryContainer(Pairs):
     """Every container with a mapping pays the whole page."""
 
     def share(self, page, c):
-        return 1
+        return self.unit
 
     def price(self, page, c):
-        return 0 if page.of(c) else 1
+        return 0 if page.of(c) else self.unit
 
     def join(self, page, c, paid):
-        self.settle(c, 1, paid)
+        self.settle(c, self.unit, paid)
 
     def leave(self, page, c):
-        self.drop(c, 1)
+        self.drop(c, self.unit)
+
+
+class DualCount(EveryContainer):
+    """The same, and beside it a bill on which n containers share a page equally."""
+
+    unit = 720720 * 4096
+
+    def bill(self, c):
+        pages = self.kernel.charged_pages(c)
+        sharers = [{id(pte.mm.container) for pte in page.present} for page in pages]
+        return sum(self.unit // len(crowd) for crowd in sharers)
 
 
 class Fraction_(Pairs):
@@ -593,7 +609,7 @@ class ZonePerContainer(Scheme):
 SCHEMES = {
     "none": Scheme, "first_touch": FirstTouch, "hand_over": HandOver, "beancounter": Beancounter,
     "fraction": Fraction_, "every_container": EveryContainer, "every_mapping": EveryMapping,
-    "zone": ZonePerContainer,
+    "zone": ZonePerContainer, "dual_count": DualCount,
 }  # fmt: skip
 
 
@@ -1707,6 +1723,7 @@ class Kernel:
             seen.usage = {c.name: self.pages_used(c) for c in every}
             seen.failcnt = {c.name: c.rss.failcnt for c in every}
             seen.css = {c.name: c.css for c in every}
+            seen.bill = {c.name: self.scheme.bill(c) for c in every}
             seen.numproc = {c.name: (c.numproc.usage, c.numproc.failcnt) for c in every}
             seen.numfiles = {c.name: (c.numfiles.usage, c.numfiles.failcnt) for c in every}
             seen.frames = self.frames_used()

@@ -28,7 +28,7 @@ ORDER = ["TITLE", "SOURCE", "ASSUMED", "UNIT", "PARTS", "OPTIONS", "PROMISES",
 BREAKS = {
     "sum_is_mapped": {
         "none": 1,  # one touch
-        "every_container": 2,  # a second container touches
+        "every_container": 2, "dual_count": 2,  # a second container touches
         "every_mapping": 2,  # a fork
         "zone": 0,  # stacks before anything is mapped
     },
@@ -43,6 +43,7 @@ BREAKS = {
     },
     "never_above_limit": {
         "hand_over": 2, "beancounter": 2, "fraction": 2, "every_container": 2,  # a move
+        "dual_count": 2,
         "every_mapping": 2,
     },
     "empty_owes_nothing": {"first_touch": 2, "zone": 0},  # touch and leave; stacks

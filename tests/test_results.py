@@ -377,3 +377,20 @@ def test_costs_are_counts_times_the_published_table():
     costs = costs.set_index("step")
     assert costs.loc["major_faults", "count"] == 3
     assert costs.loc["total", "ms"] == costs.loc["major_faults", "ms"] == 6.0
+
+
+def test_dual_count_shows_both_numbers():
+    """Full counts for the limit, fractions for the bill (Ethan Solomita, 28 Mar 2007)."""
+    b = TraceBuilder()
+    b.container("A"), b.container("B"), b.file("f", 12), b.task("P", "A"), b.task("Q", "B")
+    for task in "PQ":
+        b.map(task, "f"), b.touch_read(task, "f")
+    result = compare(b.build(), ["dual_count", "first_touch"], engine="interpreted")
+    rows = result.summary().set_index(["scheme", "container"])
+    assert rows.loc[("dual_count", "A"), ["usage", "bill"]].tolist() == [12, 6]
+    assert rows.loc[("dual_count", "B"), ["usage", "bill"]].tolist() == [12, 6]
+    assert rows.loc["first_touch"]["bill"].isna().all(), "which has no bill"
+    assert "bill" not in result["first_touch"].summary()
+    bills = result["dual_count"].table().query("metric == 'bill' and container == 'A'")
+    assert bills["value"].iloc[-1] == 6 and set(bills["unit"]) == {"pages"}
+    assert "bill" not in set(result["first_touch"].table()["metric"])

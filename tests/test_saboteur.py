@@ -397,6 +397,10 @@ def wrong_shift_and_charge(k):
     k.entry_shift[e] += 1
 
 
+def bill_off(k):
+    k.bill[2] -= k.unit // 2
+
+
 def peak_below_usage(k):
     k.peak[1] = 0
 
@@ -519,6 +523,7 @@ SABOTEURS = {
     charge_the_wrong_one: r"container 1: usage \d+, \d+ owed",
     wrong_shift: r"container \d: usage \d+, \d+ owed",
     wrong_shift_and_charge: r"shares add up to \d+ units less than \d+ pages",
+    bill_off: r"container 2: bill \d+, shares are worth \d+",
     rmap_back_link: r"pte \d+: links broken",
     entry_back_link: r"entry \d+: links broken",
     holders_off: r"page \d+: its ring does not close after \d",
@@ -530,7 +535,7 @@ SABOTEURS = {
 }
 SCHEME = {  # where it takes a certain scheme to have what is damaged
     entry_count_off: "every_container", owners_mappings_off: "hand_over",
-    lose_a_share: "fraction", charge_the_wrong_one: "fraction",
+    lose_a_share: "fraction", bill_off: "dual_count", charge_the_wrong_one: "fraction",
     wrong_shift: "beancounter", wrong_shift_and_charge: "beancounter",
     css_of_mappings: "every_mapping", mapping_uncharged: "every_mapping", zone_miscounted: "zone",
     holders_off: "every_container", stranger_on_ring: "fraction", ring_back_link: "beancounter",

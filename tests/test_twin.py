@@ -51,6 +51,7 @@ def books(trace: Trace, k) -> dict:
         "usage": {names[c]: Fraction(int(k.usage[c]), k.unit) for c in each},
         "failcnt": {names[c]: int(k.failcnt[c]) for c in each},
         "css": {names[c]: int(k.css[c]) for c in each},
+        "bill": {names[c]: int(k.bill[c]) for c in each},
         "numproc": {names[c]: (int(k.procs[c]), int(k.procs_failcnt[c])) for c in each},
         "numfiles": {names[c]: (int(k.files[c]), int(k.files_failcnt[c])) for c in each},
         "mapped": {names[c]: int(k.mapped[c]) for c in each},

@@ -130,12 +130,12 @@ def main_table(loose: Any, tight: Any) -> tuple[list[str], list[list]]:
     """Per scheme: peaks without limits; refusals, disk reads and victims with them."""
     from workbench.results import tables
 
-    names = tables.COLUMNS["summary"]
     columns = ["scheme", "peak A", "peak B", "B/A", "failcnt A", "failcnt B", "reads A", "reads B"]
     rows = []
     for free, bound in zip(loose.runs, tight.runs, strict=True):
         before, after = (
-            {row[0]: dict(zip(names, row, strict=True)) for row in tables.summary(run)}
+            {row[0]: dict(zip(tables.summary_columns(run), row, strict=True))
+             for row in tables.summary(run)}
             for run in (free, bound)
         )
         a, b = before["A"]["peak"], before["B"]["peak"]
@@ -270,15 +270,15 @@ def about(run: Any) -> dict[str, Any]:
     """A run as JSON."""
     from workbench.results import tables
 
-    def records(name: str, rows: Iterable[tuple]) -> list[dict]:
-        return [dict(zip(tables.COLUMNS[name], row, strict=True)) for row in rows]
+    def records(names: Iterable[str], rows: Iterable[tuple]) -> list[dict]:
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     return {
         "scheme": run.scheme.label,
         "sentence": run.sentence(),
         "hang": run.hang,
-        "summary": records("summary", tables.summary(run)),
-        "kills": records("oom", tables.oom(run)),
+        "summary": records(tables.summary_columns(run), tables.summary(run)),
+        "kills": records(tables.COLUMNS["oom"], tables.oom(run)),
         "measured": verdicts(run),
     }
 
@@ -325,7 +325,7 @@ def run(
         show_json(about(result) | {"provenance": result.provenance()})
     else:
         print(f"{result.name} under {result.scheme.label} ({result.scheme.title}), pages of 4KiB\n")
-        print(grid(tables.COLUMNS["summary"], tables.summary(result)))
+        print(grid(tables.summary_columns(result), tables.summary(result)))
         kills = list(tables.oom(result))
         if kills:
             print("\n" + grid(tables.COLUMNS["oom"][2:], [kill[2:] for kill in kills]))

@@ -200,10 +200,13 @@ def check_containers(k) -> None:
     """css = mms bound + charges held; usage = what the charge records held are worth."""
     worth = k.worth
     owed = [0] * k.containers
+    billed = [0] * k.containers
     for head in range(2 * k.containers):
         e = k.entry_next[head]
         while e != head:
             owed[head // 2] += int(worth(k, e)) if worth else 0
+            if k.bills:
+                billed[head // 2] += int(k.unit // k.page_holders[k.entry_page[e]])
             e = k.entry_next[e]
     check_files(k)
     mms = [0] * k.containers
@@ -229,6 +232,8 @@ def check_containers(k) -> None:
             need(not exact or k.css[c] == mms[c] + owed[c],
                  "container %d: css %d, %d mms + %d mappings", c,
                  k.css[c], mms[c], owed[c])  # fmt: skip
+        need(k.bill[c] == billed[c], "container %d: bill %d, shares are worth %d", c, k.bill[c],
+             billed[c])  # fmt: skip
         zones = [z for z in range(k.zones) if k.zone_owner[z] == c]
         owed[c] += sum(int(k.zone_frames[z] - k.zone_free[z]) for z in zones)
         need(not exact or k.usage[c] == owed[c], "container %d: usage %d, %d owed", c,
@@ -237,11 +242,12 @@ def check_containers(k) -> None:
             need(k.css[c] == mms[c] + k.held[c], "container %d: css %d, %d mms + %d charges", c,
                  k.css[c], mms[c], k.held[c])  # fmt: skip
     if exact and k.unit > 1:
+        books = k.bill if k.bills else k.usage
         shared = sum(
             1 for p in range(k.pages_top)
             if k.page_maps[p] and k.page_flags[p] & KIND != SPECIAL
         )  # fmt: skip
-        missing = shared * k.unit - sum(int(k.usage[c]) for c in range(k.containers))
+        missing = shared * k.unit - sum(int(books[c]) for c in range(k.containers))
         most = sum(int(k.page_holders[p]) for p in range(k.pages_top))
         need(0 <= missing <= most, "shares add up to %d units less than %d pages", missing, shared)
 

@@ -190,6 +190,15 @@ def reprice_holders(k, page, units):
         e = k.entry_after[e]
 
 
+def bill_holders(k, page, units):
+    """Every holder's bill changes, nobody's usage. Cost: one step a holder."""
+    e = k.page_entry[page] - 1
+    for _ in range(k.page_holders[page]):
+        k.stat[N_HOLDERS] += 1
+        k.bill[k.entry_owner[e]] += units
+        e = k.entry_after[e]
+
+
 def oldest_mapper(k, page):
     """The container of the oldest present mapping of a mapped page. Cost: swap entries skipped."""
     pte = k.page_rmap[page] - 1

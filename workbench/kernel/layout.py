@@ -103,6 +103,7 @@ COLUMNS: dict[str, dict[str, int]] = {
     },
     "container": {
         "usage": 64,
+        "bill": 64,  # what it would pay if shared pages were shared out
         "limit": 64,
         "failcnt": 64,
         "css": 64,
@@ -206,7 +207,7 @@ SCALARS = (
     # the fault in progress
     "task", "pte", "held_page", "paid", "worst", "best", "objects",
     # configuration
-    "unit", "lists", "reclaim", "at_limit", "rewalk", "placement", "per_pair",
+    "unit", "lists", "reclaim", "at_limit", "rewalk", "placement", "per_pair", "bills",
     "quirks", "cluster", "async_write", "pagevec", "debug_vm", "all_references", "swappiness",
     "page_tables", "task_frames", "files_per_frame", "sample_at", "sample_top", "sample_width",
     "prefetch", "mms_end", "sample_every", "has_special", "used_after_free", "scanned", "spare",

@@ -93,5 +93,12 @@ LIVES = (
     L_FREED, L_READ, L_SWAPIN, L_SWAPOUT, L_COPIED, L_MOVED, L_KILLED,
 ) = range(15)  # fmt: skip
 
+# what a sample notes of each container; from `bill` on only some schemes count it (Parts.counts)
+SAMPLED = (
+    "usage", "limit", "failcnt", "mapped", "procs", "files", "minor_faults", "major_faults", "css",
+    "bill",
+)  # fmt: skip
+SAMPLE_WIDTH = len(SAMPLED)
+
 HUGE = 1 << 30  # pages: a limit no simulated machine can reach, so none at all
 GOLDEN = 0x1E3779B97F4A7C15

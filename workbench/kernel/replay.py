@@ -4,7 +4,7 @@ from .faults import access, lock, system_call
 from .hooks import prefetch
 from .names import (
     ALIVE, ANON, CAP_STUCK, CHANGED, DIRTY, ERROR, FILE, HANG, KILLED, KIND, N_FREED, OK,
-    PRESENT, RESIDENT, SEGV, SKIPPED, WRITE, WRITEBACK, YOUNG, ZOMBIE,
+    PRESENT, RESIDENT, SAMPLE_WIDTH, SEGV, SKIPPED, WRITE, WRITEBACK, YOUNG, ZOMBIE,
 )  # fmt: skip
 from .oom import exit_task, reap_task
 from .pages import finish_writing, leave_frame
@@ -295,7 +295,8 @@ def take_sample(k, i):
         k.sample[at + 6] = k.minor_faults[c]
         k.sample[at + 7] = k.major_faults[c]
         k.sample[at + 8] = k.css[c]
-        at += 9
+        k.sample[at + 9] = k.bill[c]
+        at += SAMPLE_WIDTH
     for z in range(k.zones):
         k.sample[at] = k.zone_anon[z]
         k.sample[at + 1] = k.zone_file[z]

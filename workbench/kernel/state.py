@@ -7,12 +7,11 @@ from .counters import write_limit
 from .layout import COLUMNS, SCALARS
 from .names import (
     ALIVE, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, LIMITS, LISTS, PRIVATE, Q_LIMIT_ZERO,
-    RECLAIMS, STATS,
+    RECLAIMS, SAMPLE_WIDTH, STATS,
 )  # fmt: skip
 
 KINDS = ("file", "anon", "shm", "ramfs", "special", "kernel")
 CONTROL_FILES = ("rss_limit", "numproc_limit", "numfiles_limit")
-SAMPLE_FIELDS = 9  # per container; 4 per zone follow
 NO_LIMIT = (1 << 62) - 1
 AHEAD = 16  # events to look ahead for memory that will be needed, once the tables are large
 OP_MAP, OP_MKDIR, OP_SET_LIMIT, OP_RUN_ON, OP_MIGRATE = 4, 17, 19, 20, 21
@@ -96,7 +95,7 @@ class State:
         self.kills_end = 2 * self.tasks + 64
         self.cands_end = min(64 * self.tasks + 1024, 100_000)
         self.lives_end = 200_000 if watch else 0
-        self.sample_width = 1 + SAMPLE_FIELDS * self.containers + 4 * self.zones
+        self.sample_width = 1 + SAMPLE_WIDTH * self.containers + 4 * self.zones
         self.total_frames = machine.nodes * machine.frames
         self.swap_size = machine.swap
         self.tables = {
@@ -138,6 +137,7 @@ class State:
         self.at_limit = LIMITS.index(parts.at_limit)
         self.rewalk = int(parts.move == "rewalk")
         self.per_pair = int(parts.per_pair)
+        self.bills = int("bill" in parts.counts)
         references = parts.references if knobs.references == "scheme" else knobs.references
         self.all_references = int(references == "all")
         self.quirks = knobs.quirk_bits()

@@ -94,8 +94,18 @@ class Comparison:
 
     def summary(self):
         """One row per scheme and container: `scheme`, then the columns of `Run.summary`."""
-        rows = ((r.scheme.label, *row) for r in self.runs for row in tables.summary(r))
-        return tables.frame(("scheme", *tables.COLUMNS["summary"]), rows)
+        extra = list(dict.fromkeys(c for r in self.runs for c in r.scheme.parts.counts))
+        columns = ("scheme", *tables.COLUMNS["summary"], *extra)
+        plain = len(columns) - len(extra)
+
+        def rows():
+            for run in self.runs:
+                for row in tables.summary(run):
+                    cells = (run.scheme.label, *row)
+                    own = dict(zip(run.scheme.parts.counts, cells[plain:], strict=True))
+                    yield (*cells[:plain], *(own.get(name) for name in extra))
+
+        return tables.frame(columns, rows())
 
     def oom(self):
         """Every kill under every scheme."""

@@ -266,7 +266,7 @@ class Run:
 
     def summary(self):
         """One row per container at the end; columns explained at `tables.summary`."""
-        return tables.frame("summary", tables.summary(self))
+        return tables.frame(tables.summary_columns(self), tables.summary(self))
 
     def costs(self):
         """The work counted, and what it comes to in simulated time: step, count, ns_each, ms.

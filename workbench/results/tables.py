@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 from workbench.kernel import OUTCOMES
-from workbench.kernel.names import HUGE, PRESENT, RESIDENT
+from workbench.kernel.names import HUGE, PRESENT, RESIDENT, SAMPLE_WIDTH, SAMPLED
 from workbench.kernel.tables import word_of
 from workbench.trace import Op
 
@@ -25,7 +25,9 @@ METRICS = {
     "minor_faults": "faults",
     "major_faults": "faults",
     "css": "references",
+    "bill": "pages",
 }
+EXTRA = ("bill",)  # metrics that only some schemes count; in `summary` after the others
 FRAME_KINDS = ("anon", "file", "special", "kernel")
 COLUMNS = {
     "table": ("scenario", "scheme", "container", "time", "metric", "value", "unit"),
@@ -60,14 +62,13 @@ def pages_of(units: int, unit: int) -> int | float:
 def samples(run) -> Iterator[tuple[int, list[list[int]], list[list[int]]]]:
     """(time, fields per container, frames by kind per zone) of every sample and of the end."""
     k, last = run.state, 0
-    n, zones = 9 * k.containers, 4 * k.zones
+    n, zones = SAMPLE_WIDTH * k.containers, 4 * k.zones
     for at in range(0, k.sample_top, k.sample_width):
         row = [int(x) for x in k.sample[at : at + k.sample_width]]
         last = row[0]
-        yield last, chop(row[1 : 1 + n], 9), chop(row[1 + n : 1 + n + zones], 4)
+        yield last, chop(row[1 : 1 + n], SAMPLE_WIDTH), chop(row[1 + n : 1 + n + zones], 4)
     if last != len(run.trace) or not k.sample_top:
-        books = (k.usage, k.limit, k.failcnt, k.mapped, k.procs, k.files)
-        books += (k.minor_faults, k.major_faults, k.css)
+        books = [getattr(k, name) for name in SAMPLED]
         frames = (k.zone_anon, k.zone_file, k.zone_special, k.zone_kernel)
         yield (
             len(run.trace),
@@ -86,15 +87,22 @@ def tidy(run) -> Iterator[tuple]:
     One more row per container, at the end: `peak`, the highest usage, between samples too.
     """
     label, unit, k = run.scheme.label, run.state.unit, run.state
+    counts = run.scheme.parts.counts
     for time, books, _ in samples(run):
         for name, fields in zip(run.containers, books, strict=True):
             for (metric, what), value in zip(METRICS.items(), fields, strict=True):
-                if metric == "usage":
+                if metric in ("usage", "bill"):
                     value = pages_of(value, unit)
-                if metric != "limit" or value < HUGE:
+                told = metric not in EXTRA or metric in counts
+                if told and (metric != "limit" or value < HUGE):
                     yield run.name, label, name, time, metric, float(value), what
     for name, peak in zip(run.containers, k.peak, strict=False):
         yield run.name, label, name, time, "peak", float(pages_of(peak, unit)), "pages"
+
+
+def summary_columns(run) -> tuple[str, ...]:
+    """The columns of `summary`: what every scheme counts, then what only this one does."""
+    return (*COLUMNS["summary"], *run.scheme.parts.counts)
 
 
 def summary(run) -> Iterator[tuple]:
@@ -102,7 +110,8 @@ def summary(run) -> Iterator[tuple]:
 
     usage, peak: what the scheme charged (peak: highest ever). rss, pss, uss: pages it really maps,
     shared pages divided among their containers, unshared pages. kills: tasks killed because this
-    container was at its limit; lost: tasks of this container killed, whoever was at a limit.
+    container was at its limit; lost: tasks of this container killed, whoever was at a limit. Last
+    comes what only this scheme counts, such as the `bill` of dual_count.
     """
     k, kills = run.state, list(oom(run))
     rss, pss, uss = run.truth()
@@ -121,6 +130,7 @@ def summary(run) -> Iterator[tuple]:
             int(k.major_faults[c]),
             sum(row[4] == name for row in kills),
             sum(row[8] == name for row in kills),
+            *(pages_of(getattr(k, what)[c], k.unit) for what in run.scheme.parts.counts),
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from workbench.kernel import Knobs, Machine, State, did_you_mean
+from workbench.kernel.names import SAMPLE_WIDTH
 from workbench.trace import Op, Trace
 
 Size = Literal["small", "full"]
@@ -41,7 +42,7 @@ class Scenario:
     @property
     def sample_every(self) -> int:
         """Events between two samples: 1 where `measure` looks at marks, else about 400 samples."""
-        cells = len(self.trace) * (10 + 9 * len(self.trace.containers))
+        cells = len(self.trace) * (10 + SAMPLE_WIDTH * len(self.trace.containers))
         marked = len(self.trace.rows(Op.mark)) > 0 and cells <= 8_000_000
         return 1 if marked else max(1, len(self.trace) // 400)
 
@@ -133,7 +134,7 @@ class Books:
         """anon, file, special, kernel"""
         k = self.k
         if self.row is not None:
-            at = 9 * k.containers + 4 * zone
+            at = SAMPLE_WIDTH * k.containers + 4 * zone
             return tuple(self.row[at : at + 4])
         columns = (k.zone_anon, k.zone_file, k.zone_special, k.zone_kernel)
         return tuple(int(column[zone]) for column in columns)
@@ -143,13 +144,13 @@ class Books:
         c, k = self.index[container], self.k
         if k.own_zone[c] >= 0:
             return sum(self._frames(k.own_zone[c])[:2])
-        units = self.row[9 * c] if self.row is not None else int(k.usage[c])
+        units = self.row[SAMPLE_WIDTH * c] if self.row is not None else int(k.usage[c])
         return units / k.unit
 
     def mapped(self, container: str) -> int:
         """Page-table entries of its tasks: the sum of their RSS."""
         c = self.index[container]
-        return self.row[9 * c + 3] if self.row is not None else int(self.k.mapped[c])
+        return self.row[SAMPLE_WIDTH * c + 3] if self.row is not None else int(self.k.mapped[c])
 
     def sum(self) -> float:
         """All charges together."""

@@ -25,6 +25,7 @@ class Parts:
     placement   frames from any node, or from a zone of the container's own
     references  whose young bits protect a page from the container's reclaim
     per_pair    one charge record per (page, container) instead of one per page
+    counts      what it counts of a container beside usage: names of `kernel.names.SAMPLED`
     """
 
     lists: str = "fifo"
@@ -34,6 +35,7 @@ class Parts:
     placement: str = "any"
     references: str = "all"
     per_pair: bool = False
+    counts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
