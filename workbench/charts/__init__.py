@@ -1,7 +1,7 @@
 """Table in, matplotlib Axes out; nothing here simulates. `Run.plot` and `Run.save` come here.
 
-`usage`, `failcnt`, `oom`, `nodes`, `owners`, `multiples` take tables and return Axes; for each a
-`describe_` function returns the sentence that serves as caption and alt text.
+`usage`, `failcnt`, `oom`, `nodes`, `owners`, `multiples`, `deals` take tables and return Axes; for
+each a `describe_` function returns the sentence that serves as caption and alt text.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from workbench.kernel import did_you_mean
 
+from .deals import deals, describe_deals
 from .export import save_chart, save_result
 from .multiples import describe_multiples, multiples
 from .nodes import describe_nodes, nodes
@@ -73,6 +74,16 @@ def _of_run(run, kind: str, at: int | None = None) -> Chart:
     return chart
 
 
+def figure_of_deals(table, metric: str = "peak", container: str = "A") -> Chart:
+    """The chart of a sweep over arrival orders, with sentence and data."""
+    chart = deals(table, metric, container).figure
+    chart.title = f"{metric} of {container} over arrival orders"
+    chart.sentence = describe_deals(table, metric, container)
+    mine = (table["metric"] == metric) & (table["container"] == container)
+    chart.data = table[mine].reset_index(drop=True)
+    return chart
+
+
 def _metrics(table, *metrics: str):
     return table[table["metric"].isin(metrics)].reset_index(drop=True)
 
@@ -90,7 +101,7 @@ def save(result, folder: str | Path) -> list[Path]:
 
 
 __all__ = [
-    "Chart", "describe_failcnt", "describe_multiples", "describe_nodes", "describe_oom",
-    "describe_owners", "describe_usage", "failcnt", "figure_of", "multiples", "nodes", "oom",
-    "owners", "save", "save_chart", "usage",
+    "Chart", "deals", "describe_deals", "describe_failcnt", "describe_multiples", "describe_nodes",
+    "describe_oom", "describe_owners", "describe_usage", "failcnt", "figure_of", "figure_of_deals",
+    "multiples", "nodes", "oom", "owners", "save", "save_chart", "usage",
 ]  # fmt: skip

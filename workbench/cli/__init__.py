@@ -23,6 +23,7 @@ from typing import Annotated, Any
 
 import typer
 
+from . import sweep as sweeps
 from .source import Source, chosen_schemes, guess, number, read_trace
 from .text import (
     Mistake,
@@ -261,6 +262,9 @@ def schemes_command(as_json: Json = False) -> None:
         print(grid(["scheme", *names], [[row["scheme"], *(row[n] for n in names)] for row in rows]))
         print()
     print(grid(["promise", "means"], schemes.PROMISES.items()))
+
+
+app.command()(sweeps.sweep)
 
 
 # ---- replaying -----------------------------------------------------------------------------------

@@ -1,0 +1,146 @@
+"""`workbench sweep`: many points, one table, all cores."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .source import chosen_schemes, guess, like, number, pairs, parameter
+from .text import Mistake, grid, say, wrapped
+
+What = Annotated[str, typer.Argument(metavar="SCENARIO_OR_TRACE", show_default=False)]
+Over = Annotated[
+    list[str] | None,
+    typer.Option("--over", metavar="AXIS=V1,V2,...", help="A scenario's parameter, a knob, limit, "
+                 "limit.CONTAINER, deal or spread; A..B counts. Repeatable: every combination."),
+]  # fmt: skip
+
+
+def sweep(
+    what: What,
+    over: Over = None,
+    scheme: Annotated[
+        list[str] | None, typer.Option(help="Repeatable; all of them when none is given.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE.parquet", help="Or .csv; written whole at the "
+                     "end. The same command after a crash goes on where it was."),
+    ] = None,
+    deals: Annotated[
+        int, typer.Option(min=0, help="This many arrival orders besides the one written.")
+    ] = 0,
+    metric: Annotated[str, typer.Option(help="What the table on stdout shows.")] = "peak",
+    chart: Annotated[
+        Path | None, typer.Option(metavar="NAME", help="With --deals: NAME.svg, .pdf, .png, .csv.")
+    ] = None,
+    container: Annotated[str, typer.Option(help="Whose result the chart shows.")] = "A",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; one per core when not given.")
+    ] = None,
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler: tcp://HOST:PORT.")
+    ] = None,
+    restart: Annotated[bool, typer.Option(help="Forget what is there; begin again.")] = False,
+) -> None:  # fmt: skip
+    """Replay at every point of a grid: limits, schemes, seeds, nodes, arrival orders.
+
+    One tidy table, a number a row. Points already finished are never computed again.
+    """
+    from tqdm import tqdm
+
+    from workbench.sweeps import sweep as run
+
+    axes = {name: values_of(what, name, text) for name, text in
+            pairs(over, "--over", "AXIS=V1,V2,...").items()}  # fmt: skip
+    if deals:
+        if "deal" in axes:
+            raise Mistake("--deals and --over deal=... say the same; give one of them")
+        axes["deal"] = [None, *range(1, deals + 1)]
+    if chart and not deals:
+        raise Mistake("--chart draws arrival orders: add --deals 200")
+    names = chosen_schemes(scheme)
+    if output is None and not sys.stdout.isatty():
+        say("the table is not kept; -o FILE.parquet keeps it")
+    with tqdm(total=0, unit=" points", delay=1, leave=False, disable=None) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        try:
+            table = run(what, axes, names, file=output, workers=workers, dask=dask,
+                        restart=restart, progress=progress)  # fmt: skip
+        except ValueError as problem:
+            raise Mistake(str(problem)) from problem
+        except KeyboardInterrupt:
+            if output:
+                bar.close()
+                say(f"what is done is kept in {output}.partial; the same command goes on")
+            raise
+    show(table, list(axes), metric)
+    if output:
+        say(f"{len(table)} rows in {output}")
+    if chart:
+        from workbench.charts import figure_of_deals
+
+        figure = figure_of_deals(table, metric, container)
+        files = figure.save(chart)
+        print(wrapped(figure.sentence))
+        say(f"{len(files)} files: {chart}.*")
+
+
+def values_of(what: str, axis: str, text: str) -> list[Any]:
+    """The values of one axis, as their parameter, knob or limit takes them."""
+    from dataclasses import fields
+
+    from workbench import scenarios
+    from workbench.kernel import Knobs
+
+    knobs = {f.name: f.default for f in fields(Knobs)}
+    parameters = scenarios.parameters(what) if what in scenarios.names() else {}
+    low, dots, high = text.partition("..")
+    words = text.split(",")
+    if dots:
+        words = [str(n) for n in range(number(low, axis), number(high, axis) + 1)]
+    if axis in parameters:
+        return [parameter(parameters[axis], word) for word in words]
+    if axis in knobs:
+        return [like(knobs[axis], word, f"--over {axis}") for word in words]
+    if axis == "limit" or axis.startswith("limit."):
+        return [None if word == "none" else word for word in words]
+    if axis == "deal":
+        return [None if word == "none" else number(word, axis) for word in words]
+    if axis == "spread":
+        try:
+            return [float(word) for word in words]
+        except ValueError:
+            raise Mistake(f"--over spread={text}: numbers from 0 to 10 are expected") from None
+    known = [*parameters, *knobs, "limit", "deal", "spread"]
+    raise Mistake(f"--over: unknown axis {axis!r}{guess(axis, known)}")
+
+
+def show(table: Any, axes: list[str], metric: str) -> None:
+    """One metric on stdout: a line per point and scheme, a column per container."""
+    mine = table[table["metric"] == metric]
+    if not len(mine):
+        known = sorted(set(table["metric"]))
+        raise Mistake(f"--metric: no {metric!r} in the table{guess(metric, known)}")
+    boxes = [b for b in dict.fromkeys(mine["container"]) if b != "root"]
+    index = [name for name in axes if name != "deal"] + ["scheme"]
+    rows = []
+    for key, part in mine.groupby(index, sort=False, dropna=False):
+        cells = []
+        for box in boxes:
+            values = part[part["container"] == box]["value"]
+            one = len(values) == 1
+            spread = f"{values.min():g} .. {values.median():g} .. {values.max():g}"
+            cells.append(float(values.iloc[0]) if one else spread)
+        rows.append([*(None if k != k else k for k in key), *cells])
+    columns = [*index, *(f"{metric} {box}".strip() for box in boxes)]
+    print(grid(columns, rows[:60]))
+    if len(rows) > 60:
+        print(f"... {len(rows) - 60} more rows in the table")
