@@ -27,7 +27,7 @@ def choose(engine: str, trace=None) -> str:
     """What `auto` means for a trace: whichever way shows the result sooner.
 
     Interpreted below 5,000 page accesses; up to 300,000 compiled only if that was done before
-    (compiling takes the better part of a minute, once); above, or without a trace, compiled.
+    (compiling takes about ten seconds, once); above, or without a trace, compiled.
     Raises ValueError for an unknown name.
     """
     if engine not in ("auto", "compiled", "interpreted"):
