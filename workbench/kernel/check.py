@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .names import (
-    ALIVE, ANON, KERNEL, KIND, LISTED_ACTIVE, NO_LIST, ON_LRU, PRESENT, Q_DOUBLE_RELEASE,
-    Q_ZONE_COUNTERS, RESIDENT, SLOT, SPECIAL, STUCK, SWAP, TO_KILL_CURRENT, USED, ZOMBIE,
+    ALIVE, ANON, COUNTED_RECORD, KERNEL, KIND, LISTED_ACTIVE, MAPPING_RECORD, ON_LRU,
+    PAGE_RECORD, PRESENT, Q_DOUBLE_RELEASE, Q_ZONE_COUNTERS, RESIDENT, SLOT, SPECIAL, STUCK, SWAP,
+    USED, ZOMBIE,
 )  # fmt: skip
 from .tables import mm_of, vpage_of, word_of
 
@@ -161,7 +162,7 @@ def check_entries(k) -> None:
             held[head // 2] += 1
             page = k.entry_page[e]
             need(k.page_maps[page] > 0, "entry %d: charges page %d that nobody maps", e, page)
-            if k.per_pair or k.rewalk:
+            if k.record >= COUNTED_RECORD:
                 count = sum(
                     1 for p in ring(k, page)
                     if k.word[word_of(k, p)] & PRESENT
@@ -173,7 +174,7 @@ def check_entries(k) -> None:
     for c in range(k.containers):
         need(held[c] == k.held[c], "container %d: %d records counted, %d there", c, k.held[c],
              held[c])  # fmt: skip
-    if k.lists == NO_LIST:
+    if k.record < PAGE_RECORD:
         return
     for page in range(k.pages_top):
         kind = k.page_flags[page] & KIND
@@ -227,7 +228,7 @@ def check_containers(k) -> None:
         need(k.procs[c] == tasks[c], "container %d: numproc %d, %d tasks", c, k.procs[c], tasks[c])
         need(0 <= k.usage[c] <= k.peak[c], "container %d: usage %d, peak %d", c, k.usage[c],
              k.peak[c])  # fmt: skip
-        if k.at_limit == TO_KILL_CURRENT:
+        if k.record == MAPPING_RECORD:
             owed[c] = count_mappings(k, c)
             need(not exact or k.css[c] == mms[c] + owed[c],
                  "container %d: css %d, %d mms + %d mappings", c,
@@ -238,7 +239,7 @@ def check_containers(k) -> None:
         owed[c] += sum(int(k.zone_frames[z] - k.zone_free[z]) for z in zones)
         need(not exact or k.usage[c] == owed[c], "container %d: usage %d, %d owed", c,
              k.usage[c], owed[c])  # fmt: skip
-        if exact and k.lists != NO_LIST:
+        if exact and k.record >= PAGE_RECORD:
             need(k.css[c] == mms[c] + k.held[c], "container %d: css %d, %d mms + %d charges", c,
                  k.css[c], mms[c], k.held[c])  # fmt: skip
     if exact and k.unit > 1:

@@ -207,7 +207,7 @@ SCALARS = (
     # the fault in progress
     "task", "pte", "held_page", "paid", "worst", "best", "objects",
     # configuration
-    "unit", "lists", "reclaim", "at_limit", "rewalk", "placement", "per_pair", "bills",
+    "unit", "record", "lists", "reclaim", "at_limit", "rewalk", "placement", "per_pair", "bills",
     "quirks", "cluster", "async_write", "pagevec", "debug_vm", "all_references", "swappiness",
     "page_tables", "task_frames", "files_per_frame", "sample_at", "sample_top", "sample_width",
     "prefetch", "mms_end", "sample_every", "has_special", "used_after_free", "scanned", "spare",

@@ -39,6 +39,8 @@ SEGV = 13  # access outside every mapping: the trace is wrong
 PRICE, MAPPED, UNMAPPED = range(3)
 
 # parts of a scheme
+RECORDED = ("none", "mapping", "page", "counted", "pair")  # what a charge is recorded on
+MAPPING_RECORD, PAGE_RECORD, COUNTED_RECORD = range(1, 4)
 LISTS = ("none", "fifo", "lru")  # what is scanned at the limit
 NO_LIST, FIFO, LRU = range(3)
 RECLAIMS = ("none", "free", "unmap_own")

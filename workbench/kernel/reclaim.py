@@ -262,11 +262,10 @@ def unmap_own(k, c):
             break
         page = k.entry_page[e]
         k.stat[N_SCANNED] += 1
-        if may_unmap_own(k, page, c):
-            unmap_for(k, page, c)
+        if may_unmap_own(k, page, c) and unmap_for(k, page, c):
             unmapped += 1
-        else:
-            entry_move(k, e, 0)
+        if k.entry_owner[e] == c:
+            entry_move(k, e, 0)  # kept; or gone from c, which still pays while others map it
     return unmapped
 
 
@@ -311,6 +310,8 @@ def own_locked(k, page, c):
 
 
 def unmap_for(k, page, c):
+    """Returns how many mappings of its own that took from c."""
+    unmapped = 0
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
         after = k.pte_next[pte]
@@ -318,7 +319,9 @@ def unmap_for(k, page, c):
         k.stat[N_RMAP] += 1
         if w & PRESENT and k.mm_container[(w >> 40) - 1] == c:
             unmap_pte(k, pte, page)
+            unmapped += 1
         pte = after
+    return unmapped
 
 
 def try_to_free(k, c):

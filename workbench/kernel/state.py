@@ -7,7 +7,7 @@ from .counters import write_limit
 from .layout import COLUMNS, SCALARS
 from .names import (
     ALIVE, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, LIMITS, LISTS, PRIVATE, Q_LIMIT_ZERO,
-    RECLAIMS, SAMPLE_WIDTH, STATS,
+    RECLAIMS, RECORDED, SAMPLE_WIDTH, STATS,
 )  # fmt: skip
 
 KINDS = ("file", "anon", "shm", "ramfs", "special", "kernel")
@@ -51,7 +51,7 @@ class State:
     def __init__(self, trace, machine: Machine, knobs: Knobs, scheme, samples: int = 0,
                  sample_every: int = 0, watch: int = 0) -> None:  # fmt: skip
         self.worth = getattr(scheme.module, "worth", None)
-        self.hooks = [scheme.price, scheme.mapped, scheme.unmapped]
+        self.hooks = scheme.hooks
         self.tables: dict[str, int] = {}
         self.fixed: dict[str, int] = {}  # rows of a growing table that never grow in number
         for name in SCALARS:
@@ -132,6 +132,7 @@ class State:
     def set_choices(self, knobs: Knobs, scheme, watch: int) -> None:
         parts = scheme.parts
         self.unit = scheme.unit
+        self.record = RECORDED.index(parts.record)
         self.lists = LISTS.index(parts.lists)
         self.reclaim = RECLAIMS.index(parts.reclaim)
         self.at_limit = LIMITS.index(parts.at_limit)

@@ -7,7 +7,7 @@ from .hooks import index_entries
 from .lists import lru_del, lru_put
 from .names import (
     ALIVE, HAS_ANON, KERNEL, KILLED, LISTED_ACTIVE, KIND, LOCKED, OK, ON_LRU, PRESENT, PRIVATE,
-    Q_LIMIT_ZERO, REFERENCED, REFUSED, SHM, SKIPPED, SPECIAL, SWAP, TO_KILL_CURRENT, UNBORN,
+    MAPPING_RECORD, Q_LIMIT_ZERO, REFERENCED, REFUSED, SHM, SKIPPED, SPECIAL, SWAP, UNBORN,
     WRITE, YOUNG, ZERO,
 )  # fmt: skip
 from .oom import drop_file, drop_vma, reap_task, release_mm
@@ -118,7 +118,7 @@ def fork(k, t, child):
     if outcome != OK:
         return outcome
     parent = k.task_mm[t]
-    if k.at_limit == TO_KILL_CURRENT and not fork_fits(k, parent, c):
+    if k.record == MAPPING_RECORD and not fork_fits(k, parent, c):
         k.failcnt[c] += 1
         undo_child(k, child)
         return REFUSED

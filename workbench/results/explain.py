@@ -279,7 +279,7 @@ def share(units: int, unit: int) -> str:
 def settle(run, before: Counter, bill: Counter, maps: Counter, forced: set[int]) -> list[str]:
     """What an event changed in who pays for a page, with the reason."""
     names, unit, told = run.containers, run.state.unit, []
-    single = not run.scheme.parts.per_pair and run.scheme.name != "every_mapping"
+    single = run.scheme.parts.record in ("page", "counted")
     for c in sorted({*before, *bill}):
         old, new = before[c], bill[c]
         if new > old == 0:

@@ -9,9 +9,14 @@ from types import ModuleType
 
 from workbench.kernel.config import did_you_mean
 
-from .parts import PROMISES, Parts
+from .parts import CHOICES, FIXED, PROMISES, Parts
 
-_NOT_SCHEMES = {"contract", "parts"}
+SHARED = {"contract", "parts"}  # modules here that are no schemes
+HOOKS = ("price", "mapped", "unmapped")  # in the order of `kernel.names`
+
+
+def no_hook(k, page, c, paid):
+    return 0
 
 
 @dataclass(frozen=True)
@@ -42,28 +47,23 @@ class Scheme:
         return self.module.PROMISES
 
     @property
-    def price(self):
-        return self.module.price
-
-    @property
-    def mapped(self):
-        return self.module.mapped
-
-    @property
-    def unmapped(self):
-        return self.module.unmapped
+    def hooks(self) -> list:
+        """The hooks in the engine's order; one that the module does not define does nothing."""
+        return [getattr(self.module, name, no_hook) for name in HOOKS]
 
 
 def names() -> list[str]:
     """Names of all schemes, `none` first, then in alphabetical order."""
-    found = [m.name for m in pkgutil.iter_modules(__path__) if m.name not in _NOT_SCHEMES]
+    found = [m.name for m in pkgutil.iter_modules(__path__) if m.name not in SHARED]
     return sorted(found, key=lambda name: (name != "none", name))
 
 
 def get(scheme: str | Scheme) -> Scheme:
-    """A scheme by name, with options after colons: `first_touch:lists=lru`.
+    """A scheme by name, with other parts after colons: `first_touch:lists=lru:references=own`.
 
-    Raises ValueError for an unknown name or option, with the nearest known one.
+    Any part but the charge rule itself may be exchanged (`CHOICES`). Raises ValueError for an
+    unknown name, part or choice, with the nearest known one, and for parts that do not go together,
+    with the reason.
     """
     if isinstance(scheme, Scheme):
         return scheme
@@ -71,22 +71,42 @@ def get(scheme: str | Scheme) -> Scheme:
     if name not in names():
         raise ValueError(f"unknown scheme {name!r}{did_you_mean(name, names())}")
     module = importlib.import_module(f"{__name__}.{name}")
-    parts, chosen = module.PARTS, []
+    return combine(Scheme(name, module, module.PARTS), **as_parts(name, settings))
+
+
+def as_parts(name: str, settings: list[str]) -> dict[str, str]:
+    """The parts named by `part=choice` texts."""
+    given = {}
     for setting in settings:
-        key, _, value = setting.partition("=")
-        if key not in module.OPTIONS:
-            raise ValueError(
-                f"scheme {name}: unknown option {key!r}"
-                + (did_you_mean(key, module.OPTIONS) if module.OPTIONS else "; it has none")
-            )
-        if value not in module.OPTIONS[key]:
-            raise ValueError(
-                f"scheme {name}: {key}={value!r} is not one of {', '.join(module.OPTIONS[key])}"
-            )
-        if value != getattr(parts, key):
-            parts = replace(parts, **{key: value})
-            chosen.append((key, value))
-    return Scheme(name, module, parts, tuple(chosen))
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ValueError(f"scheme {name}: {setting!r}; part=choice is expected")
+        given[key] = value
+    return given
+
+
+def combine(scheme: str | Scheme, **parts: str) -> Scheme:
+    """A scheme's charge rule with other parts: `combine("first_touch", reclaim="unmap_own")`.
+
+    Raises ValueError as `get` does.
+    """
+    scheme = get(scheme)
+    options = [part for part in CHOICES if part not in FIXED]
+    for key, value in parts.items():
+        if key not in options:
+            hint = "; it is the charge rule's own" if key in FIXED else did_you_mean(key, options)
+            raise ValueError(f"scheme {scheme.name}: unknown option {key!r}{hint}")
+        if value not in CHOICES[key]:
+            known = ", ".join(CHOICES[key])
+            raise ValueError(f"scheme {scheme.name}: {key}={value!r} is not one of {known}")
+    try:
+        chosen = replace(scheme.parts, **parts)
+    except ValueError as problem:
+        raise ValueError(f"scheme {scheme.name}: {problem}") from None
+    usual = scheme.module.PARTS
+    changed = [(part, getattr(chosen, part)) for part in options
+               if getattr(chosen, part) != getattr(usual, part)]  # fmt: skip
+    return replace(scheme, parts=chosen, options=tuple(changed))
 
 
 def table() -> list[dict[str, object]]:
@@ -97,4 +117,4 @@ def table() -> list[dict[str, object]]:
     ]
 
 
-__all__ = ["PROMISES", "Parts", "Scheme", "get", "names", "table"]
+__all__ = ["CHOICES", "PROMISES", "Parts", "Scheme", "combine", "get", "names", "table"]

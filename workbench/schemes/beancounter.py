@@ -23,7 +23,7 @@ ASSUMED = (
 )
 UNIT = 1 << 24
 PARTS = Parts(
-    lists="fifo", reclaim="unmap_own", references="own", move="rewalk", per_pair=True
+    record="pair", lists="fifo", reclaim="unmap_own", references="own", move="rewalk"
 )
 OPTIONS = {}
 PROMISES = {

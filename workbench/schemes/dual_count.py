@@ -24,7 +24,7 @@ ASSUMED = (
 )
 UNIT = 720720 << 12
 PARTS = Parts(
-    lists="fifo", reclaim="unmap_own", references="own", move="rewalk", per_pair=True,
+    record="pair", lists="fifo", reclaim="unmap_own", references="own", move="rewalk",
     counts=("bill",),
 )  # fmt: skip
 OPTIONS = {}

@@ -11,7 +11,9 @@ ASSUMED = (
     "checks the length of every range it copies, then charges what it really copied."
 )
 UNIT = 1
-PARTS = Parts(lists="none", reclaim="none", at_limit="kill_current", move="rewalk")
+PARTS = Parts(
+    record="mapping", lists="none", reclaim="none", at_limit="kill_current", move="rewalk"
+)
 OPTIONS = {}
 PROMISES = {
     "sum_is_mapped": False,  # counts mappings, not pages

@@ -13,7 +13,7 @@ ASSUMED = (
     "its charges. The tail of the container's reclaim that is lost from the archive does nothing."
 )
 UNIT = 1
-PARTS = Parts(lists="fifo", reclaim="free", references="all", move="stay")
+PARTS = Parts(record="page", lists="fifo", reclaim="free", references="all", move="stay")
 OPTIONS = {"lists": ("fifo", "lru")}
 PROMISES = {
     "sum_is_mapped": True,

@@ -22,7 +22,9 @@ ASSUMED = (
     "A task's move is an unmap in the old container and a map in the new one."
 )
 UNIT = 1
-PARTS = Parts(lists="fifo", reclaim="free", references="all", move="rewalk")
+PARTS = Parts(
+    record="counted", lists="fifo", reclaim="free", references="all", move="rewalk"
+)
 OPTIONS = {"lists": ("fifo", "lru")}
 PROMISES = {
     "sum_is_mapped": True,

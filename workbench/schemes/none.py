@@ -6,7 +6,7 @@ TITLE = "no accounting"
 SOURCE = "Linux 2.6.20, 4 Feb 2007"
 ASSUMED = "Limits on memory are ignored; the counts of tasks and files still bind."
 UNIT = 1
-PARTS = Parts(lists="none", reclaim="none")
+PARTS = Parts(record="none", lists="none", reclaim="none")
 OPTIONS = {}
 PROMISES = {
     "sum_is_mapped": False,

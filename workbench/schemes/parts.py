@@ -1,10 +1,13 @@
-"""The parts a scheme is made of, and the promises it can make."""
+"""The parts a scheme is made of, which of them go together, and the promises it can make."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 CHOICES = {
+    "record": ("none", "mapping", "page", "counted", "pair"),
     "lists": ("none", "fifo", "lru"),
     "reclaim": ("none", "free", "unmap_own"),
     "at_limit": ("oom", "kill_current"),
@@ -12,41 +15,96 @@ CHOICES = {
     "placement": ("any", "own_zone"),
     "references": ("all", "own"),
 }
+FIXED = {"record"}  # the charge rule itself; everything else may be exchanged: see REFUSALS
 
 
 @dataclass(frozen=True)
 class Parts:
     """What a scheme does, apart from its charging rule.
 
+    record      what the rule writes a charge down on: nothing; the mapping itself; a record per
+                page; one per page that counts its owner's mappings; one per (page, container)
     lists       what is scanned at the limit: one list as posted, active and inactive, nothing
     reclaim     "free" the page for everybody, "unmap_own" mappings only, or nothing
     at_limit    reclaim, then the container's OOM killer; or kill the current task
     move        charges stay with the container, or every page is walked and follows
     placement   frames from any node, or from a zone of the container's own
     references  whose young bits protect a page from the container's reclaim
-    per_pair    one charge record per (page, container) instead of one per page
     counts      what it counts of a container beside usage: names of `kernel.names.SAMPLED`
+
+    Raises ValueError for an unknown choice, and for choices that do not go together.
     """
 
+    record: str = "page"
     lists: str = "fifo"
     reclaim: str = "free"
     at_limit: str = "oom"
     move: str = "stay"
     placement: str = "any"
     references: str = "all"
-    per_pair: bool = False
     counts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"part {name}: {getattr(self, name)!r} is not one of {allowed}")
-        if self.reclaim == "free" and self.per_pair:
-            raise ValueError("reclaim='free' scans pages with one owner; per_pair has several")
-        if self.reclaim == "unmap_own" and not self.per_pair:
-            raise ValueError("reclaim='unmap_own' needs one record per (page, container)")
-        if self.reclaim != "none" and self.lists == "none":
-            raise ValueError(f"reclaim={self.reclaim!r} needs a list to scan")
+                raise ValueError(
+                    f"part {name}: {getattr(self, name)!r} is not one of {', '.join(allowed)}"
+                )
+        reason = refusal(self)
+        if reason:
+            raise ValueError(reason)
+
+    @property
+    def per_pair(self) -> bool:
+        """One charge record per (page, container) instead of one per page."""
+        return self.record == "pair"
+
+
+class Refusal(NamedTuple):
+    """Parts that do not go together: when, and why."""
+
+    when: Callable[[Parts], bool]
+    why: str  # a sentence; {name} stands for a part
+
+
+REFUSALS = (
+    Refusal(
+        lambda p: p.reclaim != "none" and p.lists == "none",
+        "reclaim={reclaim} scans a list, and lists=none keeps none",
+    ),
+    Refusal(
+        lambda p: p.lists != "none" and p.record in ("none", "mapping"),
+        "lists={lists} links charge records; record={record} has none to link",
+    ),
+    Refusal(
+        lambda p: p.lists == "lru" and p.record == "pair",
+        "lists=lru moves the one record of a page between its lists; record=pair has several",
+    ),
+    Refusal(
+        lambda p: p.reclaim == "unmap_own" and p.lists == "lru",
+        "reclaim=unmap_own scans one list from its tail; lists=lru has two",
+    ),
+    Refusal(
+        lambda p: p.at_limit == "kill_current" and p.reclaim != "none",
+        "at_limit=kill_current kills before anything is scanned, so reclaim={reclaim} never runs",
+    ),
+    Refusal(
+        lambda p: p.move == "stay" and p.record in ("mapping", "counted", "pair"),
+        "move=stay leaves charges behind, but record={record} finds whom to uncharge through the "
+        "mapping's container, which a move changes: the books would drift",
+    ),
+    Refusal(
+        lambda p: p.placement == "own_zone" and p.record != "none",
+        "placement=own_zone charges the frames of the zone; record={record} would charge its pages "
+        "a second time",
+    ),
+)  # fmt: skip
+
+
+def refusal(parts: Parts) -> str:
+    """Why these parts cannot be one scheme; "" when they can."""
+    chosen = {f.name: getattr(parts, f.name) for f in fields(parts)}
+    return next((why.format(**chosen) for when, why in REFUSALS if when(parts)), "")
 
 
 # What a scheme may promise; the contract tests try to break each one that is claimed.

@@ -10,7 +10,7 @@ ASSUMED = (
     "already in memory are used where they lie. Moves leave pages behind. Resizing is refused."
 )
 UNIT = 1
-PARTS = Parts(lists="none", reclaim="none", placement="own_zone")
+PARTS = Parts(record="none", lists="none", reclaim="none", placement="own_zone")
 OPTIONS = {}
 PROMISES = {
     "sum_is_mapped": False,  # counts frames of every kind, mapped or not
