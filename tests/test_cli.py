@@ -287,7 +287,7 @@ def test_the_main_job(call, here):
     ("run missing.zip", "no trace at missing.zip"),
     ("show gcc", "did you mean gcc"),
     ("run shared_page --scheme firsttouch", "did you mean first_touch?"),
-    ("run shared_page --scheme first_touch:lists=fast", "not one of fifo, lru"),
+    ("run shared_page --scheme first_touch:lists=fast", "not one of none, fifo, lru"),
     ("compare shared_page --scheme none --scheme frction", "did you mean fraction?"),
     ("run shared_page --engine fast", "compiled, interpreted"),
     ("run shared_page --limit Z=4", "no container 'Z'"),
