@@ -23,6 +23,7 @@ from typing import Annotated, Any
 
 import typer
 
+from . import record
 from . import sweep as sweeps
 from .source import Source, chosen_schemes, guess, number, read_trace
 from .text import (
@@ -503,6 +504,11 @@ def check(
     if different:
         say(f"{different} of {len(files)} files differ")
         raise typer.Exit(1)
+
+
+# ---- recording -----------------------------------------------------------------------------------
+
+app.command()(record.record)
 
 
 # ---- traces --------------------------------------------------------------------------------------
