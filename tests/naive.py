@@ -35,6 +35,10 @@ BLOCK = 512  # pages under one page-table page
 STARTS = 8  # how often one access may start over before the task is killed (livelock)
 
 
+def zone_kind(kind):
+    return FRAME_KIND.get(kind, kind)
+
+
 class Dies(Exception):
     """A payment or a frame was refused to the current task: it must die."""
 
@@ -247,6 +251,7 @@ class Scheme:
     rewalks = False  # a moving mm takes its charges along
     kills_at_limit = False
     own_zones = False
+    resident = False  # pays for frames, mapped or not; `born` and `gone` are called
     references = "all"
 
     def __init__(self, kernel):
@@ -261,6 +266,14 @@ class Scheme:
     def unmapped(self, page, c): ...
 
     def activated(self, page): ...
+
+    def payer(self, page, c):
+        """Who pays for the frame that c needs for a page (resident only)."""
+        return c
+
+    def born(self, page, c, paid): ...
+
+    def gone(self, page): ...
 
     def try_to_free(self, c):
         return False
@@ -402,6 +415,26 @@ class FirstTouch(Scheme):
     def expected(self, c):
         n = sum(owner is c for owner in self.owner.values())
         return n, n
+
+
+class FirstAllocation(FirstTouch):
+    """The container that makes a page take a frame pays until the frame is given back."""
+
+    resident = True
+
+    def price(self, page, c):
+        return 1
+
+    def born(self, page, c, paid):
+        super().mapped(page, c, paid)
+
+    def gone(self, page):
+        if page in self.owner:
+            self.disown(page)
+
+    def mapped(self, page, c, paid): ...
+
+    def unmapped(self, page, c): ...
 
 
 class HandOver(FirstTouch):
@@ -609,7 +642,7 @@ class ZonePerContainer(Scheme):
 SCHEMES = {
     "none": Scheme, "first_touch": FirstTouch, "hand_over": HandOver, "beancounter": Beancounter,
     "fraction": Fraction_, "every_container": EveryContainer, "every_mapping": EveryMapping,
-    "zone": ZonePerContainer, "dual_count": DualCount,
+    "zone": ZonePerContainer, "dual_count": DualCount, "first_allocation": FirstAllocation,
 }  # fmt: skip
 
 
@@ -628,6 +661,8 @@ class Kernel:
         self.quirks = parse_quirks(self.quirks)
         if self.pagevec:
             raise NotImplementedError("the twin knows pagevec 0 only")
+        if SCHEMES[scheme].resident:  # these are about payments at mapping time
+            self.quirks -= {"trial_charge", "double_release", "leak_frames", "stale_pointer"}
         self.scheme = SCHEMES[scheme](self)
         self.row, self.outcome, self.victims, self.hung = 0, "hit", [], False
         self.swap_used = self.warnings = self.double_releases = 0
@@ -774,6 +809,24 @@ class Kernel:
         assert c.rss.limit == 0 or c.rss.usage <= c.rss.limit * c.rss.unit
         return units
 
+    def pay_frame(self, page, c, current, zone, kind):
+        """Resident schemes: (payer, units) for a frame just taken, which goes back on failure."""
+        if not self.scheme.resident or page.kind in ("special", "kernel"):
+            return None, 0
+        payer = self.scheme.payer(page, c)
+        try:
+            return payer, self.pay(payer, current, page)
+        except Dies:
+            zone.used[kind] -= 1
+            raise
+
+    def born(self, page, payer, paid):
+        if payer is not None:
+            self.scheme.born(page, payer, paid)
+
+    def pay_mapping(self, c, current, page):
+        return 0 if self.scheme.resident else self.pay(c, current, page)
+
     def give_back(self, c, paid):
         if paid:
             self.scheme.drop(c, paid)
@@ -824,6 +877,8 @@ class Kernel:
 
     def evict(self, page):
         """The page leaves memory; a swap slot stays."""
+        if self.scheme.resident:
+            self.scheme.gone(page)
         page.zone.used[FRAME_KIND.get(page.kind, page.kind)] -= 1
         self.off_lru(page)
         if page.writeback:
@@ -1235,8 +1290,11 @@ class Kernel:
     def map_new_page(self, task, vma, vpage, leak=False, still=lambda: True):
         """A new anonymous page takes the place of whatever is mapped there."""
         page = self.new_anon_page(vpage, task, task.mm.container)
+        payer = task.mm.container
+        if self.scheme.resident:
+            payer = self.scheme.payer(page, payer)
         try:
-            paid = self.pay(task.mm.container, task, page)
+            paid = self.pay(payer, task, page)
         except Dies:
             if leak and "leak_frames" in self.quirks:
                 page.zone.leaked += 1
@@ -1245,9 +1303,12 @@ class Kernel:
                 self.evict(page)
             raise
         if not still():
-            self.give_back(task.mm.container, paid)
+            self.give_back(payer, paid)
             self.evict(page)
             raise StartOver
+        if self.scheme.resident:
+            self.scheme.born(page, payer, paid)
+            paid = 0
         self.map_page(task.mm, vpage, page, paid, writable=True, dirty=True)
         self.to_lru(page, "active")
         page.active = vma.has_anon = True
@@ -1259,19 +1320,23 @@ class Kernel:
         if page.zone:
             self.note(resident)
             return page
-        zone = self.alloc(FRAME_KIND.get(kind, kind), task, task.mm.container)
+        zone = self.alloc(zone_kind(kind), task, task.mm.container)
+        bill = self.pay_frame(page, task.mm.container, task, zone, zone_kind(kind))
         if (kind == "file" or page.slot) and self.read_fails(vpage):
-            zone.used[FRAME_KIND.get(kind, kind)] -= 1
+            zone.used[zone_kind(kind)] -= 1
+            if bill[0]:
+                self.give_back(*bill)
             raise ReadError
         self.note("swapin" if page.slot else "major" if kind == "file" else "minor")
-        self.fill(page, zone)
+        self.fill(page, zone, bill)
         return page
 
-    def fill(self, page, zone):
-        """A new page of an object's cache."""
+    def fill(self, page, zone, bill):
+        """A new page of an object's cache; who has paid for its frame, and how much."""
         self.free_slot(page)
         self.place(page, zone, "inactive" if page.kind in ("file", "shm") else None)
         page.dirty = page.kind == "shm"
+        self.born(page, *bill)
 
     def fault_object(self, task, vma, vpage, write):
         page = self.bring_in(task, vpage)
@@ -1284,7 +1349,7 @@ class Kernel:
                 self.map_new_page(task, vma, vpage)
                 self.note("cow")
                 return
-            paid = self.pay(task.mm.container, task, page)
+            paid = self.pay_mapping(task.mm.container, task, page)
             flags = {"writable": vma.shared, "dirty": write, "shared": vma.shared}
             self.map_page(task.mm, vpage, page, paid, **flags)
 
@@ -1313,12 +1378,15 @@ class Kernel:
         if page.zone:
             self.note("minor")
         else:
-            self.place(page, self.alloc("anon", task, mm.container), "active")
+            zone = self.alloc("anon", task, mm.container)
+            bill = self.pay_frame(page, mm.container, task, zone, "anon")
+            self.place(page, zone, "active")
+            self.born(page, *bill)
             failed = self.read_fails(pte.vpage)
             self.note("error" if failed else "swapin")
         with self.hold(page):
             try:
-                paid = self.pay(mm.container, task, page)
+                paid = self.pay_mapping(mm.container, task, page)
             except Dies:
                 page.pinned = page.pinned or "leak_frames" in self.quirks
                 if failed and not page.pinned:
@@ -1376,8 +1444,9 @@ class Kernel:
                     self.note("error")
                     continue
             elif page.zone is None:
-                zone = self.alloc(FRAME_KIND.get(kind, kind), task, task.mm.container)
-                self.fill(page, zone)
+                zone = self.alloc(zone_kind(kind), task, task.mm.container)
+                c = task.mm.container
+                self.fill(page, zone, self.pay_frame(page, c, task, zone, zone_kind(kind)))
                 self.note("minor")
             self.mark_accessed(page)
             page.dirty = True
@@ -1600,6 +1669,8 @@ class Kernel:
 
     def op_set_limit(self, task, c, value):
         file, written = control_write(value)
+        if file not in ("rss_limit", "numproc_limit", "numfiles_limit"):
+            return self.note("refused")
         limit = self.parse_limit(written)
         if limit is None or not c.exists or (file == "rss_limit" and self.scheme.own_zones):
             return self.note("refused")
@@ -1646,7 +1717,7 @@ class Kernel:
         if mm.ptes.get(pte.vpage) is not pte:
             return True  # its mm died meanwhile
         try:
-            paid = self.pay(mm.container, task, page)
+            paid = self.pay_mapping(mm.container, task, page)
         except Dies:
             mm.ptes.pop(pte.vpage, None)
             return False
@@ -1872,7 +1943,8 @@ def check_charges(kernel: Kernel) -> None:
         if scheme.single_owner or isinstance(scheme, Pairs):
             assert len(listed) == len(set(map(id, listed))) == held
         total += usage
-    accounted = [p for p in kernel.resident if p.mapcount and p.kind != "special"]
+    seen = [p for p in kernel.resident if p.mapcount or scheme.resident]
+    accounted = [p for p in seen if p.kind not in ("special", "kernel")]
     if scheme.single_owner:
         assert set(scheme.owner) == set(accounted)
     if scheme.single_owner or isinstance(scheme, Beancounter):

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.kernel import Knobs
-from workbench.kernel.counters import write_limit
+from workbench.kernel import Knobs, control
+from workbench.kernel.control import UNLIMITED, parse, write_limit
+from workbench.trace.language import CONTROL_FILES
 
 EINVAL = None
 BOTH = {  # what is written -> the limit, whatever the word size
@@ -63,3 +64,47 @@ def test_only_digits_then_nul_or_the_end(written):
     digits = written.partition(b"\0")[0]
     accepted = digits.isdigit() and digits.isascii()
     assert (write_limit(written) is not None) == accepted
+
+
+def test_traces_and_engine_know_the_same_files():
+    assert CONTROL_FILES == control.NAMES
+
+
+# mm/page_counter.c page_counter_memparse(), LTP memcg_limit_in_bytes: "1.0", "1xx", "xx" refused
+SIZES = {
+    b"4096": 1, b"4095": 0, b"8191": 1, b"4k": 1, b"1M": 256, b"1g\n": 262144, b" 8192\n": 2,
+    b"0x2000": 2, b"010000": 1, b"": 0, b"1.0": None, b"1xx": None, b"xx": None, b"-2": None,
+    b"4 k": None, b"0x": None, b"10E": 10 << 48,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("written", SIZES, ids=repr)
+@pytest.mark.parametrize("name", ["memory.limit_in_bytes", "memory.max"])
+def test_sizes(name, written):
+    assert parse(name, written) == SIZES[written]
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "value"),
+    [
+        ("memory.limit_in_bytes", b"-1\n", UNLIMITED),
+        ("memory.limit_in_bytes", b"max", None),
+        ("memory.max", b"max\n", UNLIMITED),
+        ("memory.max", b"-1", None),
+        ("memory.reclaim", b"1M", 256),
+        ("memory.move_charge_at_immigrate", b"3", 3),
+        ("memory.move_charge_at_immigrate", b"4", None),
+        ("memory.oom.group", b"1", 1),
+        ("memory.oom.group", b"2", None),
+        ("memory.use_hierarchy", b"", None),
+        ("memory.force_empty", b"whatever", 0),  # LTP force_empty: any string
+        ("pids.max", b"2", 2),
+        ("pids.max", b"max", UNLIMITED),
+        ("pids.max", b"4194304", 4194304),
+        ("pids.max", b"4194305", None),
+        ("pids.max", b"2k", None),
+        ("pids.max", b"-1", None),
+    ],
+)
+def test_other_files(name, written, value):
+    assert parse(name, written) == value

@@ -23,6 +23,7 @@ from workbench.kernel import CheckFailed, Knobs, Machine, check, simulate
 from workbench.kernel.names import (
     ANON,
     FILE,
+    HEADS,
     KIND,
     LISTED_ACTIVE,
     ON_LRU,
@@ -285,11 +286,11 @@ def nobodys_page(k):
 def entry_on_two_lists(k):
     """The list of one container runs into the other's."""
     one, two = two_entries(k)
-    k.entry_next[2 * k.entry_owner[one]] = two
+    k.entry_next[HEADS * k.entry_owner[one]] = two
 
 
 def entry_twice(k):
-    newest = k.entry_next[2 * k.entry_owner[any_entry(k)]]
+    newest = k.entry_next[HEADS * k.entry_owner[any_entry(k)]]
     second = k.entry_next[newest]
     k.entry_next[second] = newest
     k.entry_prev[newest] = second
@@ -302,6 +303,11 @@ def wrong_owner(k):
 
 def charge_for_unmapped(k):
     k.entry_page[any_entry(k)] = cached(k)
+
+
+def charge_without_frame(k):
+    nowhere = first(p for p in range(k.vpages) if not k.page_flags[p] & RESIDENT)
+    k.entry_page[any_entry(k)] = nowhere
 
 
 def entry_count_off(k):
@@ -501,6 +507,7 @@ SABOTEURS = {
     entry_twice: r"entry \d+: twice on the lists",
     wrong_owner: r"entry \d+: on the list of \d, owner \d",
     charge_for_unmapped: r"entry \d+: charges page \d+ that nobody maps",
+    charge_without_frame: r"entry \d+: page \d+ has no frame",
     entry_count_off: r"entry \d+: counts \d mappings, \d there",
     held_off: r"container 1: \d+ records counted, \d+ there",
     drop_owner: r"page \d+: mapped, but nobody is charged",
@@ -538,6 +545,7 @@ SCHEME = {  # where it takes a certain scheme to have what is damaged
     lose_a_share: "fraction", bill_off: "dual_count", charge_the_wrong_one: "fraction",
     wrong_shift: "beancounter", wrong_shift_and_charge: "beancounter",
     css_of_mappings: "every_mapping", mapping_uncharged: "every_mapping", zone_miscounted: "zone",
+    charge_without_frame: "first_allocation",
     holders_off: "every_container", stranger_on_ring: "fraction", ring_back_link: "beancounter",
 }  # fmt: skip
 
@@ -712,8 +720,16 @@ def test_damaged_code_is_noticed(what, monkeypatch):
     assert re.search(said, objection), objection
 
 
-@pytest.mark.parametrize("hook", ["mapped", "unmapped"])
-@pytest.mark.parametrize("scheme", [n for n in schemes.names() if n not in ("none", "zone")])
+def charging_hooks():
+    """The hooks of every scheme that do something."""
+    for name in schemes.names():
+        module, resident = schemes.get(name).module, schemes.get(name).parts.coverage == "resident"
+        for hook in ("born", "gone") if resident else ("mapped", "unmapped"):
+            if module.PARTS.lists != "none" or module.PARTS.at_limit != "oom":
+                yield name, hook
+
+
+@pytest.mark.parametrize(("scheme", "hook"), list(charging_hooks()))
 def test_a_hook_called_twice_is_noticed(scheme, hook, monkeypatch):
     module = schemes.get(scheme).module
     monkeypatch.setattr(module, hook, twice(getattr(module, hook)))

@@ -425,3 +425,49 @@ def test_a_recording_becomes_a_trace(tmp_path):
     assert one.tasks[0].container == "A" and Op.move not in set(one.op)
     with pytest.raises(ValueError, match="'subtrees' or 'one'"):
         from_ptrec(tmp_path / "r.rec", containers="each")
+
+
+# ---- containers in containers --------------------------------------------------------------------
+
+
+def families(*boxes, events=()):
+    b = TraceBuilder()
+    for box in boxes:
+        b._rows["container"][box.name] = box
+        b._index["container"].setdefault(box.name, len(b._index["container"]))
+    for name in events:
+        b.mkdir(name)
+    return b.build()
+
+
+def test_a_parent_is_kept_in_every_form(tmp_path):
+    trace = families(Container("A"), Container("B", parent="A"), Container("C", parent="B"))
+    assert [c.parent for c in trace.containers] == ["", "", "A", "B"]
+    for form in ("folder", "one.zip"):
+        trace.save(tmp_path / form)
+        assert Trace.load(tmp_path / form) == trace
+    assert "C,,,,B" in (tmp_path / "folder/containers.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("boxes", "events", "said"),
+    [
+        ([Container("A", parent="X")], [], "parent: X is not a container"),
+        ([Container("A", parent="A")], [], "parent: A is row 2; a parent comes before its child"),
+        ([Container("A", parent="B"), Container("B")], [], "B is row 3; a parent comes before"),
+        ([Container("A"), Container("B", parent="A")], ["A"], "only made by mkdir in events row 1"),
+        ([Container("A"), Container("B", parent="A")], ["B", "A"], "mkdir in events row 2"),
+    ],
+)
+def test_impossible_families(boxes, events, said):
+    with pytest.raises(TraceError, match=said):
+        families(*boxes, events=events)
+
+
+def test_a_child_is_made_after_its_parent():
+    families(Container("A"), Container("B", parent="A"), events=["A", "B"])
+
+
+def test_the_builder_wants_the_parent_first():
+    with pytest.raises(ValueError, match="no container named 'A'"):
+        TraceBuilder().container("B", parent="A")

@@ -1,9 +1,9 @@
 """The charge path (2/7, 4/7) and the frame behind it: pay before mapping, reclaim, then OOM."""
 
-from .counters import charge, fits, say, uncharge
+from .counters import charge, fits, refusing, say, uncharge
 from .hooks import call_hook
 from .names import (
-    KERNEL, KIND, L_PAID, L_REFUSED, N_LIMIT_HITS, N_LOCAL, N_REMOTE, PRICE, Q_HANG,
+    KERNEL, KIND, L_PAID, L_REFUSED, N_LIMIT_HITS, N_LOCAL, N_REMOTE, PAYER, PRICE, Q_HANG,
     Q_NO_RECHECK, SPECIAL, TO_KILL_CURRENT,
 )  # fmt: skip
 from .oom import CURRENT, NOTHING, kill_task, out_of_memory
@@ -25,33 +25,43 @@ def pay(k, c, page):
     if k.page_flags[page] & KIND == SPECIAL:
         return 0
     units = call_hook(k, PRICE, page, c, 0)
-    if units == 0:
-        return 0
+    return take(k, c, units, page) if units else 0
+
+
+def take(k, c, units, page):
+    """Charge c and all above it; who lacks room reclaims, then kills. Units, or -1: refused."""
     while True:
-        if fits(k, c, units):
+        full = refusing(k, c, units)
+        if full < 0:
             charge(k, c, units, page)
             if k.watch:
                 say(k, L_PAID, page, c, units)
             return units
-        k.failcnt[c] += 1
+        k.failcnt[full] += 1
         k.stat[N_LIMIT_HITS] += 1
         if k.watch:
-            say(k, L_REFUSED, page, c, units)
+            say(k, L_REFUSED, page, full, units)
         if k.at_limit == TO_KILL_CURRENT:
-            kill_task(k, k.task, c, -1)
+            kill_task(k, k.task, full, -1)
             return -1
-        enough = try_to_free(k, c)
+        enough = try_to_free(k, full)
         if k.hung:
             return -1
         if enough:
             continue
-        if not k.quirks & Q_NO_RECHECK and fits(k, c, units):
+        if not k.quirks & Q_NO_RECHECK and fits(k, full, units):
             continue
-        verdict = out_of_memory(k, c)
+        verdict = out_of_memory(k, full)
         if verdict == NOTHING:
-            return give_up(k, c)
+            return give_up(k, full)
         if verdict == CURRENT:
             return -1
+
+
+def pay_frame(k, c, page):
+    """Under resident coverage: what the page's frame costs, by whoever pays (k.payer)."""
+    k.payer = call_hook(k, PAYER, page, c, 0) if k.has_payer else c
+    return pay(k, k.payer, page)
 
 
 def give_back(k, c, paid, page):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .names import (
-    ALIVE, ANON, COUNTED_RECORD, KERNEL, KIND, LISTED_ACTIVE, MAPPING_RECORD, ON_LRU,
+    ALIVE, ANON, COUNTED_RECORD, HEADS, KERNEL, KIND, LISTED_ACTIVE, MAPPING_RECORD, ON_LRU,
     PAGE_RECORD, PRESENT, Q_DOUBLE_RELEASE, Q_ZONE_COUNTERS, RESIDENT, SLOT, SPECIAL, STUCK, SWAP,
     USED, ZOMBIE,
 )  # fmt: skip
@@ -151,17 +151,20 @@ def check_entries(k) -> None:
     """A charge record is on its container's list exactly as long as its page is mapped."""
     held = [0] * k.containers
     on_list = set()
-    for head in range(2 * k.containers):
+    for head in range(HEADS * k.containers):
         e = k.entry_next[head]
         while e != head:
             need(e not in on_list, "entry %d: twice on the lists", e)
-            need(k.entry_owner[e] == head // 2, "entry %d: on the list of %d, owner %d", e,
-                 head // 2, k.entry_owner[e])  # fmt: skip
+            need(k.entry_owner[e] == head // HEADS, "entry %d: on the list of %d, owner %d", e,
+                 head // HEADS, k.entry_owner[e])  # fmt: skip
             need(k.entry_prev[k.entry_next[e]] == e, "entry %d: links broken", e)
             on_list.add(int(e))
-            held[head // 2] += 1
+            held[head // HEADS] += 1
             page = k.entry_page[e]
-            need(k.page_maps[page] > 0, "entry %d: charges page %d that nobody maps", e, page)
+            if k.resident:
+                need(k.page_flags[page] & RESIDENT, "entry %d: page %d has no frame", e, page)
+            else:
+                need(k.page_maps[page] > 0, "entry %d: charges page %d that nobody maps", e, page)
             if k.record >= COUNTED_RECORD:
                 count = sum(
                     1 for p in ring(k, page)
@@ -178,10 +181,11 @@ def check_entries(k) -> None:
         return
     for page in range(k.pages_top):
         kind = k.page_flags[page] & KIND
-        if k.page_maps[page] and kind != SPECIAL:
+        here = k.page_flags[page] & RESIDENT if k.resident else k.page_maps[page]
+        if here and kind != SPECIAL and kind != KERNEL:
             need(k.page_entry[page] and int(k.page_entry[page]) - 1 in on_list,
                  "page %d: mapped, but nobody is charged", page)  # fmt: skip
-        elif not k.page_maps[page]:
+        elif not here:
             need(k.page_entry[page] == 0, "page %d: unmapped, but charged", page)
         if k.per_pair:
             check_holders(k, page)
@@ -202,13 +206,14 @@ def check_containers(k) -> None:
     worth = k.worth
     owed = [0] * k.containers
     billed = [0] * k.containers
-    for head in range(2 * k.containers):
+    for head in range(HEADS * k.containers):
         e = k.entry_next[head]
         while e != head:
-            owed[head // 2] += int(worth(k, e)) if worth else 0
+            owed[head // HEADS] += int(worth(k, e)) if worth else 0
             if k.bills:
-                billed[head // 2] += int(k.unit // k.page_holders[k.entry_page[e]])
+                billed[head // HEADS] += int(k.unit // k.page_holders[k.entry_page[e]])
             e = k.entry_next[e]
+    owed = with_descendants(k, owed)
     check_files(k)
     mms = [0] * k.containers
     for mm in range(k.mms_top):
@@ -251,6 +256,17 @@ def check_containers(k) -> None:
         missing = shared * k.unit - sum(int(books[c]) for c in range(k.containers))
         most = sum(int(k.page_holders[p]) for p in range(k.pages_top))
         need(0 <= missing <= most, "shares add up to %d units less than %d pages", missing, shared)
+
+
+def with_descendants(k, own: list[int]) -> list[int]:
+    """Under a tree a container also counts what is below it."""
+    total = list(own)
+    for c in range(k.containers):
+        a = k.parent[c]
+        while a >= 0:
+            total[a] += own[c]
+            a = k.parent[a]
+    return total
 
 
 def count_mappings(k, c: int) -> int:

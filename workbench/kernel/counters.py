@@ -1,23 +1,8 @@
-"""The resource counter (patch 1/7): usage, limit, failcnt; and the bytes its control files take."""
+"""The resource counter (patch 1/7): usage, limit, failcnt; of a container and those above it."""
 
 from __future__ import annotations
 
 from .names import HUGE, L_CHARGED, L_FORCED, L_UNCHARGED, N_COUNTERS, Q_LIMIT_ZERO
-
-
-def write_limit(data: bytes, word: int = 64) -> int | None:
-    """Parse what was written to a limit file; None means EINVAL, and nothing changes.
-
-    Leading decimal digits, then NUL or the end (the kernel appends one). No sign, blank, prefix
-    or newline; overflow is silently modulo 2**word; a write of no bytes at all sets 0.
-    Source: Emelianov, 6 Mar 2007, patch 1/7.
-    """
-    digits = 0
-    while digits < len(data) and 48 <= data[digits] <= 57:
-        digits += 1
-    if data and (digits == 0 or (digits < len(data) and data[digits] != 0)):
-        return None
-    return int(data[:digits] or b"0") % (1 << word)
 
 
 def say(k, what, page, c, amount):
@@ -45,8 +30,41 @@ def charge(k, c, units, page):
     k.stat[N_COUNTERS] += 1
     if k.usage[c] > k.peak[c]:
         k.peak[c] = k.usage[c]
+    if k.tree:
+        charge_above(k, c, units)
     if k.watch:
         say(k, L_CHARGED, page, c, units)
+
+
+def charge_above(k, c, units):
+    """The same for every ancestor."""
+    a = k.parent[c]
+    while a >= 0:
+        k.usage[a] += units
+        k.stat[N_COUNTERS] += 1
+        if k.usage[a] > k.peak[a]:
+            k.peak[a] = k.usage[a]
+        a = k.parent[a]
+
+
+def refusing(k, c, units):
+    """The first of c and its ancestors without room for so many units more, or -1."""
+    if not fits(k, c, units):
+        return c
+    if k.tree:
+        a = k.parent[c]
+        while a >= 0:
+            if not fits(k, a, units):
+                return a
+            a = k.parent[a]
+    return -1
+
+
+def within(k, c, top):
+    """Is c the container `top` or below it?"""
+    while c != top and c >= 0:
+        c = k.parent[c]
+    return c == top
 
 
 def uncharge(k, c, units, page):
@@ -56,6 +74,12 @@ def uncharge(k, c, units, page):
         units = k.usage[c]
     k.usage[c] -= units
     k.stat[N_COUNTERS] += 1
+    if k.tree:
+        a = k.parent[c]
+        while a >= 0:
+            k.usage[a] -= units
+            k.stat[N_COUNTERS] += 1
+            a = k.parent[a]
     if k.watch:
         say(k, L_UNCHARGED, page, c, units)
 

@@ -1,10 +1,11 @@
 """What one access turns into: hit, zero page, first fault, copy on write, swap-in (4/7)."""
 
-from .charge import give_back, pay, take_frame
+from .charge import give_back, pay, pay_frame, take_frame
 from .counters import say
+from .hooks import call_hook
 from .lists import mark_accessed
 from .names import (
-    ANON, CHANGED, COW, DIRTY, ERROR, FILE, HAS_ANON, HIT, KERNEL, KILLED, KIND, L_COPIED,
+    ANON, BORN, CHANGED, COW, DIRTY, ERROR, FILE, HAS_ANON, HIT, KERNEL, KILLED, KIND, L_COPIED,
     L_READ, L_SWAPIN, LOCKED, MAJOR, MINOR, N_COPIES, N_MAJOR, N_MINOR, N_READS, N_SWAP_INS,
     PRESENT, PRIVATE, Q_DOUBLE_RELEASE, Q_LEAK, RESIDENT, SEGV, SHARED, SLOT, SPECIAL, STUCK,
     SWAP, SWAPIN, USED, WRITE, YOUNG, ZERO, ZEROED,
@@ -102,7 +103,7 @@ def make_new(k, t, i, v, leaks):
     page = new_page(k, v, k.obj_kind[k.vma_object[i]] == ANON)
     k.page_flags[page] = ANON | USED
     k.fresh_zone = z
-    k.paid = pay(k, c, page)
+    k.paid = pay_frame(k, c, page) if k.resident else pay(k, c, page)
     if k.paid < 0:
         drop_new(k, page, leaks and k.quirks & Q_LEAK != 0)
         return -1
@@ -121,9 +122,16 @@ def drop_new(k, page, leak):
 
 
 def map_new(k, pte, i, page, locked):
-    settle_in(k, page, k.fresh_zone, ANON, True)
+    move_in(k, page, k.fresh_zone, ANON, True)
     k.vma_flags[i] |= HAS_ANON
-    install(k, pte, page, WRITE | DIRTY | YOUNG | locked, k.paid)
+    install(k, pte, page, WRITE | DIRTY | YOUNG | locked, 0 if k.resident else k.paid)
+
+
+def move_in(k, page, z, kind, active):
+    """Into a frame; under resident coverage the scheme learns who has paid for it."""
+    settle_in(k, page, z, kind, active)
+    if k.resident and kind != SPECIAL and kind != KERNEL:
+        call_hook(k, BORN, page, k.payer, k.paid)
 
 
 def first_fault(k, t, at, i, v, write):
@@ -156,7 +164,7 @@ def first_fault(k, t, at, i, v, write):
             note_copy(k, page, mm)
             return max(outcome, COW)
         return MINOR
-    paid = pay(k, k.mm_container[mm], v)
+    paid = 0 if k.resident else pay(k, k.mm_container[mm], v)
     if paid < 0:
         return KILLED
     flags = YOUNG | DIRTY if write else YOUNG
@@ -174,9 +182,9 @@ def get_page(k, t, v, kind, c, from_disk):
     if flags & RESIDENT:
         return MINOR
     z = take_frame(k, k.task_node[t], c, kind)
-    if z < 0:
+    if z < 0 or (k.resident and not paid_for(k, c, v, z, kind)):
         return KILLED
-    settle_in(k, v, z, kind, False)
+    move_in(k, v, z, kind, False)
     from_disk = from_disk and kind == FILE
     if k.has_broken and k.broken[v] and (from_disk or flags & SLOT):
         k.broken[v] = 0
@@ -195,6 +203,16 @@ def get_page(k, t, v, kind, c, from_disk):
     if kind != FILE:
         k.page_flags[v] |= CHANGED
     return MINOR
+
+
+def paid_for(k, c, page, z, kind):
+    """Resident coverage: pay for the frame just taken, or give it back."""
+    k.paid = 0
+    if kind != SPECIAL and kind != KERNEL:
+        k.paid = pay_frame(k, c, page)
+        if k.paid < 0 and not k.hung:
+            count_frame(k, z, kind, -1)
+    return k.paid >= 0
 
 
 def note_copy(k, page, mm):
@@ -219,7 +237,8 @@ def copy_on_write(k, t, at, i, v):
     now = k.word[at]
     if not now & PRESENT:
         # own reclaim has taken the page we were about to copy
-        give_back(k, k.mm_container[k.task_mm[t]], k.paid, page)
+        c = k.payer if k.resident else k.mm_container[k.task_mm[t]]
+        give_back(k, c, k.paid, page)
         drop_new(k, page, False)
         return HIT
     remove(k, pte)
@@ -236,9 +255,9 @@ def swap_in(k, t, at, v, write):
     outcome = MINOR
     if not k.page_flags[page] & RESIDENT:
         z = take_frame(k, k.task_node[t], c, ANON)
-        if z < 0:
+        if z < 0 or (k.resident and not paid_for(k, c, page, z, ANON)):
             return KILLED
-        settle_in(k, page, z, ANON, True)
+        move_in(k, page, z, ANON, True)
         if k.has_broken and k.broken[v]:
             k.broken[v] = 0
             return failed_swap_in(k, c, page)
@@ -247,7 +266,7 @@ def swap_in(k, t, at, v, write):
             say(k, L_SWAPIN, page, c, 0)
         outcome = SWAPIN
     k.held_page = page
-    paid = pay(k, c, page)
+    paid = 0 if k.resident else pay(k, c, page)
     if paid < 0:
         if k.quirks & Q_LEAK and not k.hung:
             k.leaked_frames += 1
@@ -268,7 +287,7 @@ def swap_in(k, t, at, v, write):
 
 def failed_swap_in(k, c, page):
     """The read failed after the payment; as posted, both error branches give it back (CH3)."""
-    paid = pay(k, c, page)
+    paid = 0 if k.resident else pay(k, c, page)
     if paid < 0:
         leave_frame(k, page)
         return KILLED

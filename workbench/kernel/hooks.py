@@ -4,11 +4,19 @@ worth(k, e)                units the charge record e stands for; not compiled, `
 price(k, page, c, _)       units c must be able to pay before it may map the page
 mapped(k, page, c, paid)   the page has a new mapper in c (k.pte); settle what was paid
 unmapped(k, page, c, _)    a mapper in c has gone
+
+and, called only where coverage is "resident" and payments are due where a frame is taken:
+
+payer(k, page, c, _)       which container pays for a frame that c needs (without it, c)
+born(k, page, c, paid)     the page has got its frame and place, c has paid
+gone(k, page, _, _)        its frame is about to go back
+
+A hook that a module leaves out does nothing.
 """
 
 from .counters import force, say, uncharge
 from .lists import entry_link, entry_unlink
-from .names import L_RETURNED, LRU, N_ENTRIES, N_HOLDERS, N_RMAP, PRESENT, STALE
+from .names import HEADS, L_RETURNED, LRU, N_ENTRIES, N_HOLDERS, N_RMAP, PRESENT, STALE
 from .tables import TOMB, insert, mm_of, probe, word_of
 
 
@@ -84,6 +92,22 @@ def give_entry(k, e, heir):
     k.css[heir] += 1
 
 
+def own(k, page, c, paid):
+    """c pays for the page from now on, with what it has paid already."""
+    k.page_entry[page] = add_entry(k, page, c) + 1
+    pay_or_return(k, c, paid, k.unit, page)
+    return 0
+
+
+def disown(k, page):
+    """Nobody pays for the page any more."""
+    e = k.page_entry[page] - 1
+    uncharge(k, k.entry_owner[e], k.unit, page)
+    k.page_entry[page] = 0
+    del_entry(k, e)
+    return 0
+
+
 # one entry per (page, container): on a ring per page, oldest holder first
 
 
@@ -107,7 +131,7 @@ def find_entry(k, page, c):
 def index_entries(k, c):
     """From its second mm on, a container's entries are found through the hash."""
     if k.per_pair and not k.indexed[c]:
-        head = 2 * c
+        head = HEADS * c
         e = k.entry_next[head]
         while e != head:
             insert(k, entry_key(k, k.entry_page[e], c), e)

@@ -7,8 +7,8 @@ The state is columns of plain integers: lists when interpreted, numpy arrays whe
 
 Numbering. vpages are 0..V-1, objects one after another. Pages 0..V-1 are the objects' own pages,
 then come two list heads per zone, then copies (further anonymous pages) as they are made. ptes
-0..V-1 are the first mapping of each vpage, kept in place; further ones follow. Entries 0..2C-1 are
-the list heads of the containers.
+0..V-1 are the first mapping of each vpage, kept in place; further ones follow. Entries
+0..HEADS*C-1 are the list heads of the containers.
 
 Compiled, the columns of a table are the fields of one record per row, so that what belongs together
 shares a cache line; only the events stay columns of their own.
@@ -116,6 +116,8 @@ COLUMNS: dict[str, dict[str, int]] = {
         "files_limit": 64,
         "files_failcnt": 64,
         "alive": 32,
+        "parent": 32,  # charged along with it; -1: none (flat, or at the top)
+        "folder": 32,  # the container it was made in
         "table_limit": 64,  # what a new directory of this name starts with
         "table_procs": 64,
         "table_files": 64,
@@ -208,6 +210,7 @@ SCALARS = (
     "task", "pte", "held_page", "paid", "worst", "best", "objects",
     # configuration
     "unit", "record", "lists", "reclaim", "at_limit", "rewalk", "placement", "per_pair", "bills",
+    "resident", "tree", "family", "has_payer", "payer",
     "quirks", "cluster", "async_write", "pagevec", "debug_vm", "all_references", "swappiness",
     "page_tables", "task_frames", "files_per_frame", "sample_at", "sample_top", "sample_width",
     "prefetch", "mms_end", "sample_every", "has_special", "used_after_free", "scanned", "spare",

@@ -1,6 +1,8 @@
 """Lists by index: the zones' active and inactive lists, and the containers' lists of entries."""
 
-from .names import ACTIVE, IN_PAGEVEC, LISTED_ACTIVE, LRU, ON_LRU, Q_ZONE_COUNTERS, REFERENCED
+from .names import (
+    ACTIVE, HEADS, IN_PAGEVEC, LISTED_ACTIVE, LRU, ON_LRU, Q_ZONE_COUNTERS, REFERENCED,
+)  # fmt: skip
 
 
 def lru_add(k, page):
@@ -111,12 +113,12 @@ def mark_accessed(k, page):
         lru_del(k, page)
         k.page_flags[page] = (flags | ACTIVE) & ~(REFERENCED | ON_LRU | LISTED_ACTIVE)
         lru_add(k, page)
-        if k.lists == LRU and k.page_entry[page] and k.page_maps[page]:
+        if k.lists == LRU and k.page_entry[page] and (k.page_maps[page] or k.resident):
             entry_move(k, k.page_entry[page] - 1, 1)
 
 
 def entry_link(k, e, which):
-    head = 2 * k.entry_owner[e] + which
+    head = HEADS * k.entry_owner[e] + which
     first = k.entry_next[head]
     k.entry_next[e] = first
     k.entry_prev[e] = head

@@ -36,9 +36,10 @@ RETRY = 12  # inside a fault: start the access over
 SEGV = 13  # access outside every mapping: the trace is wrong
 
 # hooks of a scheme
-PRICE, MAPPED, UNMAPPED = range(3)
+PRICE, MAPPED, UNMAPPED, BORN, GONE, PAYER = range(6)
 
 # parts of a scheme
+HEADS = 2  # lists of entries per container
 RECORDED = ("none", "mapping", "page", "counted", "pair")  # what a charge is recorded on
 MAPPING_RECORD, PAGE_RECORD, COUNTED_RECORD = range(1, 4)
 LISTS = ("none", "fifo", "lru")  # what is scanned at the limit
@@ -48,6 +49,8 @@ NO_RECLAIM, FREE, UNMAP_OWN = range(3)
 LIMITS = ("oom", "kill_current")
 TO_OOM, TO_KILL_CURRENT = range(2)
 MOVES = ("stay", "rewalk")
+FAMILIES = ("2007", "v1", "v2")  # whose control files and whose habits
+Y2007, V1, V2 = range(3)
 PLACEMENTS = ("any", "own_zone")
 
 # quirks of the patch as posted: one bit each, in this order
@@ -71,6 +74,8 @@ QUIRKS = {
     Q_LIMIT_ZERO, Q_TRIAL, Q_DOUBLE_RELEASE, Q_LEAK, Q_STALE, Q_CUTOFF, Q_TWO_PAGES,
     Q_NO_RECHECK, Q_ROTATION, Q_ZONE_COUNTERS, Q_OUTSIDERS, Q_HANG, Q_COUPLING, Q_CHILDREN,
 ) = (1 << i for i in range(14))  # fmt: skip
+
+MAPPING_QUIRKS = Q_TRIAL | Q_DOUBLE_RELEASE | Q_LEAK | Q_STALE  # of payments at mapping time
 
 # work counted, not timed
 STATS = (

@@ -4,7 +4,7 @@ from .counters import say
 from .hooks import call_hook
 from .lists import lru_del, lru_new, lru_put, lru_tail, mark_accessed
 from .names import (
-    ACTIVE, ANON, CHANGED, DIRTY, FILE, KERNEL, KIND, L_FREED, L_MAPPED, L_UNMAPPED,
+    ACTIVE, ANON, CHANGED, DIRTY, FILE, GONE, KERNEL, KIND, L_FREED, L_MAPPED, L_UNMAPPED,
     LISTED_ACTIVE, MAPPED, N_FREED, ON_LRU, PRESENT, Q_STALE, RAMFS, RESIDENT, SHM, SLOT,
     SPECIAL, STALE, STUCK, SWAP, UNMAPPED, USED, WRITEBACK, YOUNG, ZERO,
 )  # fmt: skip
@@ -62,6 +62,8 @@ def new_page(k, v, own):
 
 def leave_frame(k, page):
     """The page gives its frame back; its content is gone or in its swap slot."""
+    if k.resident and k.page_entry[page]:
+        call_hook(k, GONE, page, -1, 0)
     flags = k.page_flags[page]
     lru_del(k, page)
     z = k.page_zone[page]

@@ -4,7 +4,7 @@ from .counters import say
 from .hooks import prefetch
 from .lists import entry_move, lru_add, lru_isolate, lru_put
 from .names import (
-    ACTIVE, ANON, CHANGED, DIRTY, FREE, KIND, L_SWAPOUT, LOCKED, LRU, N_RMAP, N_SCANNED,
+    ACTIVE, ANON, CHANGED, DIRTY, FREE, HEADS, KIND, L_SWAPOUT, LOCKED, LRU, N_RMAP, N_SCANNED,
     N_SWAP_OUTS, N_UNMAPPED, N_WRITES, N_ZONE_SCANNED, ON_LRU, PRESENT, Q_CUTOFF, Q_ROTATION,
     Q_TWO_PAGES, REFERENCED, SHARED, SHM, SLOT, STUCK, SWAP, UNMAP_OWN, WRITEBACK, YOUNG,
 )  # fmt: skip
@@ -141,7 +141,7 @@ def isolate(k, c, want, which, n):
     Everything looked at goes to the head as a block, in its order (RE6); repaired, only what is
     taken moves, and only that counts. Returns pages taken.
     """
-    head = 2 * c + which
+    head = HEADS * c + which
     rotate = k.quirks & Q_ROTATION
     taken = 0
     looked = 0
@@ -183,7 +183,7 @@ def isolate(k, c, want, which, n):
 
 def to_list(k, page, which):
     """Two-list variant (Singh, 9 Mar 2007): the entry follows, if the page is still charged."""
-    if k.lists == LRU and k.page_entry[page] and k.page_maps[page]:
+    if k.lists == LRU and k.page_entry[page] and (k.page_maps[page] or k.resident):
         entry_move(k, k.page_entry[page] - 1, which)
 
 
@@ -255,7 +255,7 @@ def shrink_container(k, c, p, only):
 def unmap_own(k, c):
     """Unmap c's own mappings of its oldest quiet pages; frames stay in the caches. How many."""
     unmapped = 0
-    head = 2 * c
+    head = HEADS * c
     for _ in range(2 * k.held[c]):
         e = k.entry_prev[head]
         if unmapped >= k.cluster or e == head:

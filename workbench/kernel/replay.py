@@ -138,7 +138,9 @@ def room(k, i, op, t):
             k.spare -= need
             return True
     elif op == READ or op == WRITE_CALL:
-        return True
+        if not k.resident:
+            return True
+        need += k.ev_count[i]
     elif op == FORK and k.task_mm[t] >= 0:
         need += 2 * k.mm_count[k.task_mm[t]] + k.held[k.task_container[t]]
     elif op == MOVE or op == EXEC:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from .config import Knobs, Machine
-from .counters import write_limit
+from .control import NAMES as CONTROL_FILES
+from .control import parse
 from .layout import COLUMNS, SCALARS
 from .names import (
-    ALIVE, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, LIMITS, LISTS, PRIVATE, Q_LIMIT_ZERO,
-    RECLAIMS, RECORDED, SAMPLE_WIDTH, STATS,
+    ALIVE, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, FAMILIES, HEADS, LIMITS, LISTS,
+    MAPPING_QUIRKS, PRIVATE, Q_LIMIT_ZERO, RECLAIMS, RECORDED, SAMPLE_WIDTH, STATS,
 )  # fmt: skip
 
 KINDS = ("file", "anon", "shm", "ramfs", "special", "kernel")
-CONTROL_FILES = ("rss_limit", "numproc_limit", "numfiles_limit")
 NO_LIMIT = (1 << 62) - 1
 AHEAD = 16  # events to look ahead for memory that will be needed, once the tables are large
 OP_MAP, OP_MKDIR, OP_SET_LIMIT, OP_RUN_ON, OP_MIGRATE = 4, 17, 19, 20, 21
@@ -84,7 +84,7 @@ class State:
         self.fixed = {"page": self.pages_top, "pte": self.vpages}
         self.ptes_top = self.vpages
         self.ptes_end = self.vpages + 256
-        self.entries_top = 2 * self.containers
+        self.entries_top = HEADS * self.containers
         self.entries_end = self.entries_top + 256
         self.vmas_end = self.fds_end = self.files_end = 64
         self.slot_mask = 1023
@@ -141,7 +141,13 @@ class State:
         self.bills = int("bill" in parts.counts)
         references = parts.references if knobs.references == "scheme" else knobs.references
         self.all_references = int(references == "all")
+        self.resident = int(parts.coverage == "resident")
+        self.tree = int(parts.hierarchy == "tree")
+        self.family = FAMILIES.index(parts.files)
+        self.has_payer = int(hasattr(scheme.module, "payer"))
         self.quirks = knobs.quirk_bits()
+        if self.resident:
+            self.quirks &= ~MAPPING_QUIRKS
         self.cluster = knobs.cluster
         self.async_write = int(knobs.swap_write == "async")
         self.pagevec = knobs.pagevec
@@ -170,8 +176,12 @@ class State:
 
     def set_containers(self, trace, knobs: Knobs) -> None:
         made = trace.made(OP_MKDIR)
+        number = {box.name: c for c, box in enumerate(trace.containers)}
         for c, box in enumerate(trace.containers):
             self.alive[c] = int(c not in made)
+            self.folder[c] = number[box.parent] if box.parent else 0
+            # the root is nobody's parent: like the real one, it counts its own pages only
+            self.parent[c] = self.folder[c] if self.tree and self.folder[c] else -1
             self.own_zone[c] = -1
             self.limit[c] = self.table_limit[c] = as_limit(box.limit, knobs)
             self.procs_limit[c] = self.table_procs[c] = as_limit(box.numproc_limit, knobs)
@@ -262,9 +272,9 @@ class State:
     def set_lists(self) -> None:
         for head in range(self.vpages, self.vpages + 2 * self.zones):
             self.page_next[head] = self.page_prev[head] = head
-        for head in range(2 * self.containers):
+        for head in range(HEADS * self.containers):
             self.entry_next[head] = self.entry_prev[head] = head
-            self.entry_owner[head] = head // 2
+            self.entry_owner[head] = head // HEADS
 
     def load_events(self, trace, knobs: Knobs) -> None:
         """Turn the trace's columns into the engine's: vpages for pages, numbers for words."""
@@ -349,6 +359,6 @@ def read_value(op: int, text: str, arg: int, knobs: Knobs) -> tuple[int, int]:
     if op == OP_SET_LIMIT:
         name, _, written = text.partition("=")
         data = written.encode("latin-1").decode("unicode_escape").encode("latin-1")
-        limit = write_limit(data, knobs.word)
+        limit = parse(name, data, knobs.word)
         return CONTROL_FILES.index(name), -1 if limit is None else min(limit, NO_LIMIT)
     return arg, 0

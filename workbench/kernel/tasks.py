@@ -1,5 +1,6 @@
 """Tasks, mms, open files and containers: fork, exec, move, map, mkdir (2/7, 6/7, 7/7)."""
 
+from .control import F_NUMFILES, F_NUMPROC, F_RSS
 from .charge import give_back, look_for_frame, pay, take_frame
 from .counters import fits
 from .faults import place
@@ -8,7 +9,7 @@ from .lists import lru_del, lru_put
 from .names import (
     ALIVE, HAS_ANON, KERNEL, KILLED, LISTED_ACTIVE, KIND, LOCKED, OK, ON_LRU, PRESENT, PRIVATE,
     MAPPING_RECORD, Q_LIMIT_ZERO, REFERENCED, REFUSED, SHM, SKIPPED, SPECIAL, SWAP, UNBORN,
-    WRITE, YOUNG, ZERO,
+    WRITE, Y2007, YOUNG, ZERO,
 )  # fmt: skip
 from .oom import drop_file, drop_vma, reap_task, release_mm
 from .pages import attach, count_frame, detach, release_hold, remove
@@ -329,7 +330,7 @@ def restore(k, pte, page):
     at = word_of(k, pte)
     w = k.word[at]
     c = k.mm_container[(w >> 40) - 1]
-    paid = pay(k, c, page)
+    paid = 0 if k.resident else pay(k, c, page)
     if k.word[at] & 0xFF != w & 0xFF:
         give_back(k, c, paid, page)  # the payment has killed this very mm
         return True
@@ -534,7 +535,7 @@ def copy_files(k, t, child):
 
 
 def make_container(k, c):
-    if k.alive[c]:
+    if k.alive[c] or (k.tree and not k.alive[k.folder[c]]):
         return REFUSED
     k.alive[c] = 1
     k.limit[c] = k.table_limit[c]
@@ -552,6 +553,9 @@ def remove_container(k, c):
     for t in range(k.tasks):
         if k.task_state[t] == ALIVE and k.task_container[t] == c:
             busy = True
+    for below in range(k.containers):
+        if k.tree and below and k.folder[below] == c and k.alive[below]:
+            busy = True
     if busy:
         return REFUSED
     k.alive[c] = 0
@@ -559,15 +563,20 @@ def remove_container(k, c):
 
 
 def set_limit(k, c, which, value):
-    """value < 0: the bytes were no number (EINVAL). No comparison with usage, no reclaim."""
-    if value < 0 or not k.alive[c] or (which == 0 and k.own_zone[c] >= 0):
+    """Write to control file number `which`; value < 0: the bytes were no number (EINVAL).
+
+    The files of 2007 are only stored: no comparison with usage, no reclaim.
+    """
+    if value < 0 or not k.alive[c] or (which == F_RSS and k.own_zone[c] >= 0):
         return REFUSED
-    if which == 0:
-        k.limit[c] = value
-    elif which == 1:
+    if which == F_NUMPROC:
         k.procs_limit[c] = value
-    else:
+    elif which == F_NUMFILES:
         k.files_limit[c] = value
+    elif which == F_RSS and k.family == Y2007:
+        k.limit[c] = value
+    else:
+        return REFUSED
     return OK
 
 

@@ -204,6 +204,7 @@ class Run:
 
     def limit_at(self, container: int, event: int) -> int | None:
         """The limit of a container just before an event (from 0), pages; None: no limit."""
+        from workbench.kernel.control import LIMITS
         from workbench.kernel.state import as_limit, read_value
 
         limit = as_limit(self.trace.containers[container].limit, self.knobs)
@@ -211,7 +212,7 @@ class Run:
             if i < event and self.trace.target[i] == container:
                 text = self.trace.values[self.trace.value[i]]
                 which, value = read_value(Op.set_limit, text, 0, self.knobs)
-                if which == 0 and value >= 0 and self.state.ev_outcome[i] < REFUSED:
+                if which in LIMITS and value >= 0 and self.state.ev_outcome[i] < REFUSED:
                     limit = value
         return None if limit >= HUGE else limit
 

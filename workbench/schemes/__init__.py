@@ -12,7 +12,7 @@ from workbench.kernel.config import did_you_mean
 from .parts import CHOICES, FIXED, PROMISES, Parts
 
 SHARED = {"contract", "parts"}  # modules here that are no schemes
-HOOKS = ("price", "mapped", "unmapped")  # in the order of `kernel.names`
+HOOKS = ("price", "mapped", "unmapped", "born", "gone", "payer")  # in the order of `kernel.names`
 
 
 def no_hook(k, page, c, paid):

@@ -14,8 +14,12 @@ CHOICES = {
     "move": ("stay", "rewalk"),
     "placement": ("any", "own_zone"),
     "references": ("all", "own"),
+    "coverage": ("mapped", "resident"),
+    "hierarchy": ("flat", "tree"),
+    "files": ("2007", "v1", "v2"),
 }
-FIXED = {"record"}  # the charge rule itself; everything else may be exchanged: see REFUSALS
+# the charge rule itself; everything else may be exchanged: see REFUSALS
+FIXED = {"record", "coverage", "files"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,9 @@ class Parts:
     move        charges stay with the container, or every page is walked and follows
     placement   frames from any node, or from a zone of the container's own
     references  whose young bits protect a page from the container's reclaim
+    coverage    pages are charged while mapped, or as long as they have a frame, mapped or not
+    hierarchy   containers are independent, or each is charged for those below it as well
+    files       whose control files it obeys, besides the three of 2007
     counts      what it counts of a container beside usage: names of `kernel.names.SAMPLED`
 
     Raises ValueError for an unknown choice, and for choices that do not go together.
@@ -42,6 +49,9 @@ class Parts:
     move: str = "stay"
     placement: str = "any"
     references: str = "all"
+    coverage: str = "mapped"
+    hierarchy: str = "flat"
+    files: str = "2007"
     counts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -92,6 +102,10 @@ REFUSALS = (
         lambda p: p.move == "stay" and p.record in ("mapping", "counted", "pair"),
         "move=stay leaves charges behind, but record={record} finds whom to uncharge through the "
         "mapping's container, which a move changes: the books would drift",
+    ),
+    Refusal(
+        lambda p: p.coverage == "resident" and p.record != "page",
+        "coverage=resident has one owner per frame, recorded on the page; record={record} has not",
     ),
     Refusal(
         lambda p: p.placement == "own_zone" and p.record != "none",

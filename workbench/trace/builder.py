@@ -71,9 +71,16 @@ class TraceBuilder:
         limit: int | None = None,
         numproc_limit: int | None = None,
         numfiles_limit: int | None = None,
+        parent: str = "",
     ) -> str:
-        """Declare a container there from the start, or for `mkdir`; limits in pages and counts."""
-        return self._add("container", Container(name, limit, numproc_limit, numfiles_limit))
+        """Declare a container there from the start, or for `mkdir`; limits in pages and counts.
+
+        `parent` is a container declared before (blank: root).
+        """
+        if parent:
+            self._find("container", parent)
+        row = Container(name, limit, numproc_limit, numfiles_limit, parent)
+        return self._add("container", row)
 
     def object(self, name: str, kind: str, pages: int, path: str = "") -> str:
         """Declare an object of any kind."""

@@ -6,6 +6,7 @@ switched on by the engine.
 """
 
 import re
+from difflib import get_close_matches
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -42,7 +43,15 @@ class Op(IntEnum):
 
 
 KINDS = ("file", "anon", "shm", "ramfs", "special", "kernel")
-CONTROL_FILES = ("rss_limit", "numproc_limit", "numfiles_limit")
+# what each means, and which schemes obey it, is declared in kernel.control
+CONTROL_FILES = (
+    "rss_limit", "numproc_limit", "numfiles_limit",
+    "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.soft_limit_in_bytes",
+    "memory.move_charge_at_immigrate", "memory.force_empty", "memory.use_hierarchy",
+    "memory.swappiness", "memory.oom_control", "memory.max_usage_in_bytes", "memory.failcnt",
+    "memory.max", "memory.high", "memory.low", "memory.min", "memory.swap.max",
+    "memory.oom.group", "memory.reclaim", "memory.peak", "pids.max",
+)  # fmt: skip
 # who may be mapped how (`value` of map); the first is what the builder takes by itself
 SHARING = {
     "file": ("private", "shared"),
@@ -116,7 +125,10 @@ def control_write(value: str) -> tuple[str, bytes]:
     """
     file, equals, text = value.partition("=")
     if not equals or file not in CONTROL_FILES:
-        raise ValueError(f"one of {', '.join(CONTROL_FILES)}, then = and the bytes written")
+        close = get_close_matches(file, CONTROL_FILES, 1)
+        meant = f" (did you mean {close[0]}?)" if close and equals else ""
+        some = ", ".join(CONTROL_FILES)
+        raise ValueError(f"one of {some}, then = and the bytes written{meant}")
     if not _ESCAPED.fullmatch(text):
         raise ValueError(r"printable ASCII and backslash escapes such as \n or \x00 after the =")
     return file, text.encode().decode("unicode_escape").encode("latin-1")

@@ -56,6 +56,7 @@ class Container:
     limit: int | None = None  # pages
     numproc_limit: int | None = None
     numfiles_limit: int | None = None
+    parent: str = ""  # blank: root
 
 
 class Event(NamedTuple):

@@ -96,6 +96,7 @@ def _tables(trace: Trace) -> Iterator[Defect]:
         if task.container not in homes:
             hint = did_you_mean(str(task.container), homes)
             yield Defect("tasks", row, "container", task.container, f"is not a container{hint}")
+    yield from _parents(trace)
     if not trace.values or trace.values[0] != "":
         yield Defect("values", 1, "value", None, "the first value must be the empty text")
     for code, text in enumerate(trace.values):
@@ -105,6 +106,29 @@ def _tables(trace: Trace) -> Iterator[Defect]:
     for name, cells in trace.columns().items():
         if len(cells) != len(trace):
             yield Defect("events", None, name, len(cells), f"rows, but column op has {len(trace)}")
+
+
+def _parents(trace: Trace) -> Iterator[Defect]:
+    """A container's parent is there, stands before it, and is made before it."""
+    rows: dict[str, int] = {}
+    names = [c.name for c in trace.containers]
+    made: dict[str, int] = {}
+    for i in trace.rows(Op.mkdir):
+        if 0 <= trace.target[i] < len(names):
+            made.setdefault(names[trace.target[i]], i + 1)
+    for row, box in enumerate(trace.containers, 1):
+        if box.parent and box.parent not in rows:
+            if box.parent in names:
+                expected = f"is row {names.index(box.parent) + 1}; a parent comes before its child"
+            else:
+                expected = f"is not a container{did_you_mean(str(box.parent), names)}"
+            yield Defect("containers", row, "parent", box.parent, expected)
+        elif box.parent in made and made.get(box.name, 0) < made[box.parent]:
+            expected = f"is only made by mkdir in events row {made[box.parent]}"
+            yield Defect("containers", row, "parent", box.parent, expected)
+        if box.name == "root" and box.parent:
+            yield Defect("containers", row, "parent", box.parent, "root has no parent")
+        rows.setdefault(box.name, row)
 
 
 def header_defects(header: Any) -> Iterator[Defect]:
