@@ -15,7 +15,7 @@ from .export import save_chart, save_result
 from .multiples import describe_multiples, multiples
 from .nodes import describe_nodes, nodes
 from .owners import describe_owners, owners
-from .style import WIDTH, Chart
+from .style import Chart, dressed, sheet
 from .usage import describe_failcnt, describe_oom, describe_usage, failcnt, oom, usage
 
 RUN = ("run", "usage", "failcnt", "oom", "nodes", "owners")
@@ -65,7 +65,7 @@ def _of_run(run, kind: str, at: int | None = None) -> Chart:
         chart, words = usage(table, kills, hang).figure, describe_usage(table, kills, hang)
     else:
         data = _metrics(table, "usage", "limit", "failcnt", "peak")
-        chart = Chart(figsize=(WIDTH, 4.8))
+        chart = sheet(4.8)
         upper, lower = chart.subplots(2, 1, sharex=True, height_ratios=[3, 2])
         usage(table, kills, hang, upper).set_xlabel("")
         failcnt(table, kills, hang, lower).set_title("", loc="left")
@@ -102,6 +102,6 @@ def save(result, folder: str | Path) -> list[Path]:
 
 __all__ = [
     "Chart", "deals", "describe_deals", "describe_failcnt", "describe_multiples", "describe_nodes",
-    "describe_oom", "describe_owners", "describe_usage", "failcnt", "figure_of", "figure_of_deals",
-    "multiples", "nodes", "oom", "owners", "save", "save_chart", "usage",
+    "describe_oom", "describe_owners", "describe_usage", "dressed", "failcnt", "figure_of",
+    "figure_of_deals", "multiples", "nodes", "oom", "owners", "save", "save_chart", "usage",
 ]  # fmt: skip

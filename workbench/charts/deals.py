@@ -57,7 +57,7 @@ def deals(table, metric: str = "peak", container: str = "A", ax=None):
                     solid_capstyle="butt", label="middle half" if row == 0 else None)  # fmt: skip
         if own is not None:
             ax.plot([own], [row + 0.36], linestyle="none", marker="D", markersize=8, zorder=4,
-                    color=style.COLOURS[1], markeredgecolor="white",
+                    color=style.COLOURS[1], markeredgecolor=style.PAPER,
                     label="this run" if row == 0 else None)  # fmt: skip
     scenario = table["scenario"].iloc[0] if len(table) else ""
     unit = table.loc[table["metric"] == metric, "unit"]

@@ -19,8 +19,7 @@ def multiples(table, oom=None, hangs: dict[str, int] | None = None, fig=None):
     schemes = list(dict.fromkeys(table["scheme"]))
     banks = max(1, -(-len(schemes) // COLUMNS))
     wide = -(-len(schemes) // banks) if schemes else 1
-    size = (max(style.WIDTH * 0.6, 1.1 + 2.1 * wide), 0.8 + 2.9 * banks)
-    fig = fig or style.Chart(figsize=size)
+    fig = fig or style.sheet(0.8 + 2.9 * banks, max(4.1, 1.1 + 2.1 * wide))
     grid = fig.subplots(
         2 * banks, wide, sharex=True, squeeze=False, height_ratios=[3, 2] * banks
     )  # fmt: skip

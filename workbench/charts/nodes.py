@@ -32,7 +32,7 @@ def nodes(table, fig=None) -> list:
     table: `Run.nodes()`. A capacity far above everything drawn is named, not drawn.
     """
     panels = zones(table)[:PANELS] or [("no frame was used", table)]
-    fig = fig or style.Chart(figsize=(style.WIDTH, 0.7 + 1.9 * len(panels)))
+    fig = fig or style.sheet(0.7 + 1.9 * len(panels))
     axes = fig.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     kinds = [kind for kind in KINDS if table.loc[table["kind"] == kind, "frames"].any()]
     for ax, (title, part) in zip(axes, panels, strict=True):

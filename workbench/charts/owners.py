@@ -47,7 +47,7 @@ def owners(table, title: str = "Who pays for which page", containers: tuple = ()
     full = max(sizes) > RATIO * min(sizes)
     looks = style.looks([*containers, *words])
     faces = {c: (looks[c].colour, looks[c].hatch) for c in words}
-    faces |= {"free": ("#eeeeee", "////"), "": ("white", "")}
+    faces |= {"free": (style.FAINT, "////"), "": (style.PAPER, "")}
     drawn: dict[str, list] = {c: [] for c in faces}
     for y, (name, _) in enumerate(chosen):
         strip = table.loc[table["object"] == name, "cell"].tolist()

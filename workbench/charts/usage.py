@@ -80,7 +80,7 @@ def marks(ax, oom, hang: int | None, heights: bool) -> None:
         boxes = oom[oom["container"] != "machine"] if heights else oom.iloc[:0]
         rest = oom.drop(boxes.index)
         look = {"marker": "X", "linestyle": "none", "color": style.INK, "zorder": 5,
-                "markersize": 8 if len(oom) <= 12 else 5, "markeredgecolor": "white",
+                "markersize": 8 if len(oom) <= 12 else 5, "markeredgecolor": style.PAPER,
                 "markeredgewidth": 0.5, "clip_on": False}  # fmt: skip
         label = f"{count(len(oom), 'task')} killed"
         if len(boxes):
@@ -133,7 +133,7 @@ def oom(table, events: int | None = None, hang: int | None = None, ax=None):
     ax = style.axes(ax, 1.4 + 0.35 * max(1, table["container"].nunique()))
     boxes = list(dict.fromkeys(table["container"]))
     rows = [boxes.index(c) for c in table["container"]]
-    looks = ((True, style.INK, "a task of its own"), (False, "white", "an outsider"))
+    looks = ((True, style.INK, "a task of its own"), (False, style.PAPER, "an outsider"))
     for own, face, label in looks:
         spots = [
             (r.time, y)

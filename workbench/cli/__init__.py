@@ -24,6 +24,7 @@ from typing import Annotated, Any
 import typer
 
 from . import record
+from . import report as reports
 from . import sweep as sweeps
 from .source import Source, chosen_schemes, guess, number, read_trace
 from .text import (
@@ -266,6 +267,7 @@ def schemes_command(as_json: Json = False) -> None:
 
 
 app.command()(sweeps.sweep)
+app.command()(reports.report)
 
 
 # ---- replaying -----------------------------------------------------------------------------------
@@ -284,7 +286,7 @@ def about(run: Any) -> dict[str, Any]:
         "hang": run.hang,
         "summary": records(tables.summary_columns(run), tables.summary(run)),
         "kills": records(tables.COLUMNS["oom"], tables.oom(run)),
-        "measured": verdicts(run),
+        "measured": run.verdicts(),
     }
 
 
@@ -406,19 +408,6 @@ def side_by_side(result: Any) -> tuple[list[str], list[list]]:
     return columns + ["hangs at"] * any(hangs), lines
 
 
-def verdicts(run: Any) -> list[dict[str, Any]]:
-    """What a scenario measures, beside what its source predicts; [] for a bare trace, and when its
-    marks were not sampled. With other limits or knobs than its own nothing is predicted."""
-    if not hasattr(run.scenario, "verdict"):
-        return []
-    try:
-        found = run.scenario.verdict(run.scheme.label, run.state)
-    except ValueError:
-        return []
-    own = not run.limits and run.knobs == run.scenario.knobs and run.machine == run.scenario.machine
-    return found if own else [row | {"predicted": None, "agrees": None} for row in found]
-
-
 def said(row: dict[str, Any]) -> str:
     """A measured quantity; with the prediction when it came out otherwise."""
     if row["agrees"] is not False:
@@ -430,7 +419,7 @@ def said(row: dict[str, Any]) -> str:
 
 def show_verdicts(runs: list[Any]) -> None:
     """Quantities down, schemes across; "(not 3)" where a prediction of 3 did not come true."""
-    columns = [verdicts(run) for run in runs]
+    columns = [run.verdicts() for run in runs]
     if not any(columns):
         return
     print(grid(["measured", *(run.scheme.label for run in runs)],

@@ -43,7 +43,7 @@ def table_files(name: str, table, provenance: dict) -> dict[str, bytes]:
 
 
 def write_files(folder: str | Path, files: dict[str, bytes]) -> list[Path]:
-    """Write files into a folder: all under temporary names first, then renamed.
+    """Write files (`tables/x.csv` too) into a folder: all under temporary names, then renamed.
 
     A folder that is not there appears complete or not at all; other files in it are left alone.
     """
@@ -54,9 +54,11 @@ def write_files(folder: str | Path, files: dict[str, bytes]) -> list[Path]:
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         for name, data in files.items():
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_bytes(data)
         if folder.exists():
             for name in files:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(work / name, folder / name)
         else:
             work.chmod(0o755)

@@ -369,6 +369,20 @@ class Run:
 
     # -- out -----------------------------------------------------------------------------------
 
+    def verdicts(self) -> list[dict[str, Any]]:
+        """What the scenario measures beside what its source predicts: quantity, predicted,
+        measured, agrees. [] for a bare trace, and when the marks it needs were not sampled. With
+        other limits, knobs or machine than the scenario's own nothing is predicted."""
+        story = self.scenario
+        if not hasattr(story, "verdict"):
+            return []
+        try:
+            found = story.verdict(self.scheme.label, self.state)
+        except ValueError:
+            return []
+        own = not self.limits and self.knobs == story.knobs and self.machine == story.machine
+        return found if own else [row | {"predicted": None, "agrees": None} for row in found]
+
     def provenance(self) -> dict[str, Any]:
         """What made this run, without paths and times: enough to make it again."""
         return provenance(self) | {

@@ -1,0 +1,50 @@
+"""`workbench report`: scenarios under schemes, as a folder to hand on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .source import Source, chosen_schemes
+from .text import Progress, Trouble, say
+
+Sources = Annotated[list[str], typer.Argument(metavar="SCENARIO_OR_TRACE...", show_default=False)]
+
+
+def report(
+    what: Sources,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER")],
+    scheme: Annotated[
+        list[str] | None,
+        typer.Option("--scheme", "--schemes", help="Repeatable, or names with commas between; all "
+                     "of them when none is given."),
+    ] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option("--limit", metavar="CONTAINER=64MiB", help="Repeatable.")
+    ] = None,
+    nodes: Annotated[int | None, typer.Option("--nodes", min=1, help="NUMA nodes.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="A knob of the kernel.")
+    ] = None,
+    pdf: Annotated[bool, typer.Option(help="Print it too, where there is a Chromium.")] = True,
+) -> None:  # fmt: skip
+    """Tables, charts and one self-contained page of several scenarios.
+
+    Charts as SVG, PDF and PNG, light and dark, for paper and slides; the same bytes every time.
+    """
+    from workbench.report import browser
+    from workbench.report import report as make
+
+    if output.exists() and not output.is_dir():
+        raise Trouble(f"cannot write to {output}: it is a file, a folder is needed")
+    names = chosen_schemes([n for given in scheme or [] for n in given.split(",")] or None)
+    sources = [Source(name, None, nodes, None, limit, set_) for name in what]
+    same = {k: v for k, v in sources[0].options.items() if k not in ("machine", "engine")}
+    progress = Progress(f"replaying {len(sources)} scenarios under {len(names)} schemes")
+    files = make([s.thing for s in sources], names, output, progress=progress, pdf=pdf, **same)
+    progress.close()
+    if pdf and browser() is None:
+        say("no Chromium here, so no report.pdf; open index.html and print it")
+    say(f"{len(files)} files in {output}; begin with {output / 'index.html'}")
