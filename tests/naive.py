@@ -25,7 +25,7 @@ QUIRKS = frozenset((
 DEFAULTS = {
     "nodes": 1, "frames": 1 << 20, "swap": 65536, "word": 64, "swap_write": "async", "pagevec": 0,
     "cluster": 32, "quirks": QUIRKS, "references": None, "swappiness": 60, "page_tables": True,
-    "task_frames": 2, "files_per_frame": 16,
+    "task_frames": 2, "files_per_frame": 16, "zone_sets": (),
 }  # fmt: skip
 FRAME_KINDS = ("anon", "file", "special", "kernel")
 FRAME_KIND = {"shm": "file", "ramfs": "file"}  # the other kinds are their own
@@ -77,7 +77,8 @@ class Container:
     rss: Counter = None
     numproc: Counter = None
     numfiles: Counter = None
-    zone: "Zone" = None  # scheme zone only
+    zone: "Zone" = None  # of its own, or pooled with others; schemes with zones only
+    shared: "Zone" = None  # the shared zone of its set
     lists: dict = field(default_factory=lambda: {"active": [], "inactive": []})
 
 
@@ -102,9 +103,36 @@ class Zone:
 
 
 @dataclass(eq=False)
+class Set:
+    """Containers with a zone in common."""
+
+    frames: int
+    members: list
+    paths: tuple
+    pooled: bool  # no zones of their own
+    zone: Zone = None
+
+    def declares(self, path, by):
+        """Is a file one that the set wants in its zone?"""
+        if not path:
+            return False
+        if by == "mount":
+            return filesystem(path) in [filesystem(p) for p in self.paths]
+        return any(path.split("/")[: len(p.split("/"))] == p.split("/") for p in self.paths)
+
+
+def filesystem(path):
+    """`server:` of `server:/x`; `/usr` of `/usr/lib/x`."""
+    if ":" in path:
+        return path[: path.index(":") + 1]
+    return "/" + next(part for part in path.split("/") if part)
+
+
+@dataclass(eq=False)
 class Page:
     vpage: tuple  # (object number, index): what it holds
     kind: str
+    copy: object = None  # the container it is a copy for
     zone: Zone = None  # where its frame lies; None: not resident
     mappers: list = field(default_factory=list)  # present and swap entries, oldest first
     active: bool = False
@@ -252,10 +280,14 @@ class Scheme:
     kills_at_limit = False
     own_zones = False
     resident = False  # pays for frames, mapped or not; `born` and `gone` are called
+    copies = False  # of every object, for every container
     references = "all"
 
     def __init__(self, kernel):
         self.kernel = kernel
+
+    def home(self, container, thing, shared):
+        return None
 
     def price(self, page, c):
         """Units to pay before c may map the page."""
@@ -638,11 +670,37 @@ class ZonePerContainer(Scheme):
 
     own_zones = True
 
+    def home(self, container, thing, shared):
+        """The zone a page of an object must come from; None: any node's."""
+        return container.zone
+
+
+class SharedZone(ZonePerContainer):
+    """What is shared goes to a zone of the container's set."""
+
+    def home(self, container, thing, shared):
+        by, sets = self.kernel.options.get("by", "flag"), self.kernel.sets
+        if by == "flag":
+            return container.shared if shared and container.shared else container.zone
+        path = self.kernel.trace.objects[thing].path
+        declaring = [one for one in sets if not one.pooled and one.declares(path, by)]
+        mine = [one for one in declaring if container in one.members]
+        for one in mine or declaring:
+            return one.zone
+        return container.zone
+
+
+class Partition(ZonePerContainer):
+    """A machine for each container: it sees its own copy of every object."""
+
+    copies = True
+
 
 SCHEMES = {
     "none": Scheme, "first_touch": FirstTouch, "hand_over": HandOver, "beancounter": Beancounter,
     "fraction": Fraction_, "every_container": EveryContainer, "every_mapping": EveryMapping,
     "zone": ZonePerContainer, "dual_count": DualCount, "first_allocation": FirstAllocation,
+    "shared_zone": SharedZone, "partition": Partition,
 }  # fmt: skip
 
 
@@ -655,7 +713,7 @@ class Kernel:
     def __init__(self, trace: Trace, scheme: str, machine=None, knobs=None, options=None):
         self.trace, self.options = trace, options or {}
         for name, default in DEFAULTS.items():
-            source = machine if name in ("nodes", "frames", "swap") else knobs
+            source = machine if name in ("nodes", "frames", "swap", "zone_sets") else knobs
             got = source.get(name) if isinstance(source, dict) else getattr(source, name, None)
             setattr(self, name, default if got is None else got)
         self.quirks = parse_quirks(self.quirks)
@@ -667,10 +725,10 @@ class Kernel:
         self.row, self.outcome, self.victims, self.hung = 0, "hit", [], False
         self.swap_used = self.warnings = self.double_releases = 0
         self.resident = {}  # every page with a frame -> None
-        self.cache = {}  # vpage of an object's own page -> Page
+        self.cache = {}  # (vpage, whose copy) -> an object's own page
         self.writebacks = []  # in the order they were started
         self.broken = set()  # vpages whose next disk read fails
-        self.shm_home = {}  # mapped nameless shm object -> container charged for its file
+        self.shm_home = {}  # (mapped nameless shm object, whose copy) -> container charged for it
         self.file_frames, self.descriptions = [], 0
         self.mms = []
         self.bases = [0]
@@ -698,10 +756,23 @@ class Kernel:
 
     def make_zones(self):
         left = [self.frames] * self.nodes
+        self.make_sets()
         if self.scheme.own_zones:
             self.carve_zones(left)
         self.zones = [self.node_zone(node, frames) for node, frames in enumerate(left)]
-        self.all_zones = self.zones + [c.zone for c in self.containers if c.zone]
+        more = [c.zone for c in self.containers] + [one.zone for one in self.sets]
+        self.all_zones = list(dict.fromkeys(self.zones + [zone for zone in more if zone]))
+
+    def make_sets(self):
+        self.sets = []
+        names = {c.name: c for c in self.containers}
+        shares = isinstance(self.scheme, SharedZone)
+        for row in self.zone_sets:
+            if self.scheme.own_zones and (row.pooled or shares):
+                members = [names[name] for name in row.containers]
+                self.sets.append(Set(row.frames, members, row.paths, row.pooled))
+        if not self.zone_sets and shares and self.containers[1:]:
+            self.sets = [Set(0, self.containers[1:], ("/usr", "/lib", "/bin"), False)]
 
     @staticmethod
     def node_zone(node, frames):
@@ -713,18 +784,33 @@ class Kernel:
         homes = {}
         for row in reversed(self.trace.tasks):
             homes[row.container] = row.node % self.nodes
-        greedy = [c for c in self.containers[1:] if self.unlimited(c)]
-        for c in self.containers[1:]:
+        pooled = [c for one in self.sets if one.pooled for c in one.members]
+        alone = [c for c in self.containers[1:] if c not in pooled]
+        greedy = [c for c in alone if self.unlimited(c)]
+        for c in alone:
             node = homes.get(c.name, 0)
             if c not in greedy:
                 c.zone = Zone(node, min(c.rss.limit, left[node]), 0, 0, self.cluster)
                 left[node] -= c.zone.frames
+        for one in self.sets:
+            node = homes.get(one.members[0].name, 0)
+            one.zone = Zone(node, min(one.frames, left[node]), 0, 0, self.cluster)
+            left[node] -= one.zone.frames
+            for c in one.members:
+                if one.pooled:
+                    c.zone = one.zone
+                else:
+                    c.shared = one.zone
         halves = [n // 2 for n in left]
         for c in greedy:
             node = homes.get(c.name, 0)
             sharers = sum(homes.get(other.name, 0) == node for other in greedy)
             c.zone = Zone(node, halves[node] // sharers, 0, 0, self.cluster)
             left[node] -= c.zone.frames
+        for one in self.sets:
+            if not one.frames:  # half of what the others have left
+                one.zone.frames = left[one.zone.node] // 2
+                left[one.zone.node] -= one.zone.frames
 
     def unlimited(self, c):
         return c.row.limit is None or (c.row.limit == 0 and "limit_zero" in self.quirks)
@@ -741,7 +827,7 @@ class Kernel:
             task.mm, task.files = self.new_mm(task.container), Files()
             self.bear(task, task)
             for _ in range(self.task_frames):  # what is there: nobody is killed before the start
-                zones = self.zonelist(task.node, task.container)
+                zones = self.zonelist(task.node, task.container.zone)
                 zone = next((z for z in zones if z.free > 0), None)
                 if zone:
                     zone.used["kernel"] += 1
@@ -840,18 +926,19 @@ class Kernel:
 
     # -- frames and pages --------------------------------------------------------------------------
 
-    def zonelist(self, node, container):
-        if container.zone:
-            return [container.zone]
+    def zonelist(self, node, home):
+        if home:
+            return [home]
         return [self.zones[(node + i) % self.nodes] for i in range(self.nodes)]
 
-    def alloc(self, kind, current, container):
+    def alloc(self, kind, current, container, home="own"):
         """Take a frame for a task of `container`; returns its zone."""
-        zones = self.zonelist(current.node, container)
+        home = container.zone if home == "own" else home
+        zones = self.zonelist(current.node, home)
         while True:
             zone = next((z for z in zones if z.free > z.low), None)
             if zone is None:
-                if container.zone:
+                if home:
                     container.rss.failcnt += 1
                 freed = sum([self.reclaim_zone(z) for z in zones])
                 zone = next((z for z in zones if z.free > z.min), None)
@@ -860,7 +947,7 @@ class Kernel:
             if zone:
                 zone.used[kind] += 1
                 return zone
-            self.oom(container if container.zone else None, current, strictly=True)
+            self.oom(container if home else None, current, strictly=True)
 
     def place(self, page, zone, which=None):
         """The page gets a frame of that zone, clear flags, and a place on an LRU list if named."""
@@ -989,8 +1076,13 @@ class Kernel:
             page.zone.phantom[which] += 1
         self.off_lru(page)
 
-    def object_mapped(self, thing):
-        return any(vma.object == thing for mm in self.mms for vma in mm.vmas)
+    def copy(self, container):
+        """Whose copy of an object a container sees; None where there is only one."""
+        return container if self.scheme.copies else None
+
+    def object_mapped(self, thing, copy):
+        mms = [mm for mm in self.mms if copy in (None, mm.container)]
+        return any(vma.object == thing for mm in mms for vma in mm.vmas)
 
     def shrink_pages(self, pages, whose):
         """shrink_page_list; survivors return to the LRU list of their flag. Returns pages freed."""
@@ -1005,7 +1097,8 @@ class Kernel:
         if page.writeback:
             return False
         referenced = self.page_referenced(page, whose)
-        if referenced and (page.mapcount or page.slot or self.object_mapped(page.vpage[0])):
+        used = page.mapcount or page.slot or self.object_mapped(page.vpage[0], page.copy)
+        if referenced and used:
             return self.activate(page)
         if page.kind == "anon" and not page.slot:
             if not self.take_slot(page):
@@ -1126,7 +1219,8 @@ class Kernel:
                 if "coupling" in self.quirks:
                     return "abort"
                 continue
-            outsider = c is not None and task.mm.container is not c
+            other = task.mm.container
+            outsider = c is not None and other is not c and not (c.zone and other.zone is c.zone)
             if outsider and (strictly or "outsiders" not in self.quirks):
                 continue
             if task.row.oom_adj == OOM_DISABLE:
@@ -1228,15 +1322,15 @@ class Kernel:
         mm.container.css -= 1
         self.mms.remove(mm)
         for thing in sorted(gone):
-            self.release_shm(thing)
+            self.release_shm(thing, self.copy(mm.container))
 
-    def release_shm(self, thing):
+    def release_shm(self, thing, copy):
         """Nameless shared memory ends with its last mapping."""
-        if thing not in self.shm_home or self.object_mapped(thing):
+        if (thing, copy) not in self.shm_home or self.object_mapped(thing, copy):
             return
-        self.take_off(self.shm_home.pop(thing).numfiles, 1)
-        for vpage, page in self.cache.items():
-            if vpage[0] == thing:
+        self.take_off(self.shm_home.pop((thing, copy)).numfiles, 1)
+        for (vpage, whose), page in self.cache.items():
+            if (vpage[0], whose) == (thing, copy):
                 self.destroy_page(page)
 
     def need_table(self, mm, vpage, current):
@@ -1313,14 +1407,24 @@ class Kernel:
         self.to_lru(page, "active")
         page.active = vma.has_anon = True
 
-    def bring_in(self, task, vpage, resident="minor"):
-        """The object's own page, resident; notes how it came."""
+    def own_page(self, task, vpage):
+        """The object's own page, as the task's container sees it."""
+        copy = self.copy(task.mm.container)
         kind = self.trace.objects[vpage[0]].kind
-        page = self.cache.setdefault(vpage, Page(vpage, kind))
+        return self.cache.setdefault((vpage, copy), Page(vpage, kind, copy))
+
+    def frame_for(self, task, page, shared):
+        home = self.scheme.home(task.mm.container, page.vpage[0], shared)
+        return self.alloc(FRAME_KIND.get(page.kind, page.kind), task, task.mm.container, home)
+
+    def bring_in(self, task, vpage, resident="minor", shared=False):
+        """The object's own page, resident; notes how it came."""
+        page = self.own_page(task, vpage)
+        kind = page.kind
         if page.zone:
             self.note(resident)
             return page
-        zone = self.alloc(zone_kind(kind), task, task.mm.container)
+        zone = self.frame_for(task, page, shared)
         bill = self.pay_frame(page, task.mm.container, task, zone, zone_kind(kind))
         if (kind == "file" or page.slot) and self.read_fails(vpage):
             zone.used[zone_kind(kind)] -= 1
@@ -1339,7 +1443,7 @@ class Kernel:
         self.born(page, *bill)
 
     def fault_object(self, task, vma, vpage, write):
-        page = self.bring_in(task, vpage)
+        page = self.bring_in(task, vpage, shared=vma.shared)
         if page.kind == "special":
             self.map_page(task.mm, vpage, page, 0, writable=True)
             return
@@ -1435,8 +1539,7 @@ class Kernel:
 
     def op_write(self, task, vpages, value):
         for vpage in vpages:
-            kind = self.trace.objects[vpage[0]].kind
-            page = self.cache.setdefault(vpage, Page(vpage, kind))
+            page = self.own_page(task, vpage)
             if page.zone is None and page.slot:  # shared memory that is in swap: read back first
                 try:
                     self.bring_in(task, vpage)
@@ -1444,9 +1547,9 @@ class Kernel:
                     self.note("error")
                     continue
             elif page.zone is None:
-                zone = self.alloc(zone_kind(kind), task, task.mm.container)
-                c = task.mm.container
-                self.fill(page, zone, self.pay_frame(page, c, task, zone, zone_kind(kind)))
+                zone, c = self.frame_for(task, page, False), task.mm.container
+                bill = self.pay_frame(page, c, task, zone, zone_kind(page.kind))
+                self.fill(page, zone, bill)
                 self.note("minor")
             self.mark_accessed(page)
             page.dirty = True
@@ -1454,10 +1557,11 @@ class Kernel:
     def op_map(self, task, vpages, value):
         mm, thing = task.mm, vpages[0][0]
         row = self.trace.objects[thing]
-        if row.kind == "shm" and not row.path and not self.object_mapped(thing):
+        copy = self.copy(mm.container)
+        if row.kind == "shm" and not row.path and not self.object_mapped(thing, copy):
             if not self.charge_one(task.container.numfiles):
                 return self.note("refused")
-            self.shm_home[thing] = task.container
+            self.shm_home[thing, copy] = task.container
         new = Vma(thing, vpages[0][1], vpages[-1][1] + 1, value == "shared")
         new.has_anon = any(vma.has_anon for vma in mm.vmas if any(map(vma.holds, vpages)))
         self.cut(mm, vpages)
@@ -1479,7 +1583,7 @@ class Kernel:
     def op_unmap(self, task, vpages, value):
         self.op_discard(task, vpages, value)
         self.cut(task.mm, vpages)
-        self.release_shm(vpages[0][0])
+        self.release_shm(vpages[0][0], self.copy(task.mm.container))
 
     def op_discard(self, task, vpages, value):
         for pte in task.mm.range(vpages):
@@ -1638,6 +1742,10 @@ class Kernel:
     def op_move(self, task, c, value):
         if not c.exists:
             return self.note("refused")
+        if self.scheme.copies and task.container is not c:
+            if task.mm.users > 1:
+                return self.note("refused")
+            self.start_anew(task, c)
         left, task.container, mm = task.container, c, task.mm
         if left is c or mm.container is not left:
             return
@@ -1651,6 +1759,22 @@ class Kernel:
                     self.take_away(pte, left)
                     pte.page.mappers.append(pte)
                     self.scheme.mapped(pte.page, c, 0)
+
+    def start_anew(self, task, c):
+        """Into another machine: pages stay behind; nameless shared memory is made there."""
+        mm, left = task.mm, task.container
+        for vpage in sorted(mm.ptes):
+            self.zap(mm.ptes[vpage])
+        things, mm_vmas = {vma.object for vma in mm.vmas}, mm.vmas
+        nameless = [n for n in things if (n, left) in self.shm_home]
+        fresh = [n for n in nameless if not self.object_mapped(n, c)]
+        mm.vmas = []
+        for thing in sorted(things):
+            self.release_shm(thing, left)
+        mm.vmas = mm_vmas
+        for thing in fresh:
+            self.shm_home[thing, c] = c
+            c.numfiles.usage += 1
 
     def take_away(self, pte, container):
         pte.page.mappers.remove(pte)
@@ -1685,7 +1809,7 @@ class Kernel:
             pte = task.mm.ptes.get(vpage)
             if pte is None or pte.state != "present" or pte.page.kind == "special":
                 continue
-            zones = [z for z in self.zonelist(node, task.mm.container) if z.node == node]
+            zones = [z for z in self.zonelist(node, task.mm.container.zone) if z.node == node]
             zone = next((z for z in zones if z.free > z.min), None)
             if zone and pte.page.zone.node != node:
                 self.migrate_page(task, pte.page, zone)
@@ -1808,7 +1932,9 @@ class Kernel:
     def pages_used(self, c):
         if not self.scheme.own_zones:
             return Fraction(c.rss.usage, self.scheme.unit)
-        zones = [c.zone] if c.zone else self.zones
+        zones = [c.zone] if c.zone else self.zones if c is self.root else []
+        if any(one.zone is c.zone for one in self.sets):
+            zones = []  # a pool is nobody's
         return Fraction(sum(sum(zone.used.values()) for zone in zones))
 
     def frames_used(self):

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from workbench.kernel import ZoneSet
 from workbench.trace import Trace, TraceBuilder, TraceError
 from workbench.trace.builder import gaps, without
 from workbench.trace.language import BIRTHS
@@ -18,6 +19,7 @@ QUIRKS = (
 )  # fmt: skip  (stale_pointer is not in the twin)
 WRITTEN = ("0", "1", "5", "12", "31", "33", "64", "80", "200", r"7\n", "", r"12\x00zz", "-1", "012",
            "18446744073709551615", "18446744073709551616", "4294967296", "+5", "0x10")  # fmt: skip
+PATHS = ("/usr", "/usr/lib/x", "/usr/local/x", "/lib", "srv:/lib", "srv:/home", "/home/x/y")
 SHARING = {"shm": (True,), "anon": (False,)}
 
 
@@ -84,6 +86,7 @@ class Author:
     rng: random.Random
     profile: Profile
     nodes: int
+    places: random.Random  # dice of their own, for what only schemes with zones look at
     b: TraceBuilder = field(default_factory=TraceBuilder)
     live: list = field(default_factory=list)
     exited: list = field(default_factory=list)
@@ -122,7 +125,10 @@ class Author:
     def add_object(self, name: str, kind: str) -> None:
         pages = self.rng.choice((1, 2, self.rng.randint(3, 9), self.profile.big, self.profile.big))
         named = kind == "shm" and (self.profile.counts or self.rng.random() < 0.5)
-        self.b.object(name, kind, pages, "/dev/shm/x" if named else "")
+        path = "/dev/shm/x" if named else ""
+        if kind in ("file", "ramfs"):
+            path = self.places.choice(("", *PATHS))
+        self.b.object(name, kind, pages, path)
         ways = SHARING.get(kind) or self.rng.choice(((False,), (True,), (False, True)))
         self.objects[name] = (kind, pages, ways)
 
@@ -302,6 +308,18 @@ class Author:
         self.b.io_error(name, self.rng.randrange(self.objects[name][1]))
 
 
+def zone_sets(rng: random.Random, containers: list[str]) -> tuple[ZoneSet, ...]:
+    """None declared, or one or two sets of one to three containers."""
+    names, found = rng.sample(containers, len(containers)), []
+    for _ in range(rng.choice((0, 0, 1, 1, 2))):
+        members = [names.pop() for _ in range(rng.choice((1, 2, 3))) if names]
+        if members:
+            paths = rng.sample(PATHS, rng.randint(1, 3))
+            frames = rng.choice((0, 5, 12, 40, 200))
+            found.append(ZoneSet(tuple(members), frames, tuple(paths), rng.random() < 0.3))
+    return tuple(found)
+
+
 def random_quirks(rng: random.Random) -> frozenset:
     """All on, all off, or any set."""
     some = frozenset(name for name in QUIRKS if rng.random() < 0.5)
@@ -329,8 +347,10 @@ def random_case(seed: int, profile: str | None = None, events: int = 120) -> Cas
         "task_frames": rng.choice((2, 2, 0)),
         "files_per_frame": rng.choice((16, 16, 2, 0)),
     }
-    author = Author(rng, chosen, machine["nodes"])
+    places = random.Random(f"places {seed} {profile}")
+    author = Author(rng, chosen, machine["nodes"], places)
     author.tables()
+    machine["zone_sets"] = zone_sets(places, author.containers[1:] + author.made)
     for _ in range(events):
         author.event()
     if author.made:

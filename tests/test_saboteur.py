@@ -36,7 +36,7 @@ from workbench.kernel.names import (
     USED,
     ZOMBIE,
 )  # fmt: skip
-from workbench.kernel.tables import word_of
+from workbench.kernel.tables import mm_of, word_of
 from workbench.trace import TraceBuilder
 
 SOURCE = Path(importlib.import_module("workbench.kernel.check").__file__)
@@ -471,6 +471,23 @@ def handle_uncounted(k):
     k.file_refs[0] += 1
 
 
+def rebind(k, page):
+    """The address space of the page's oldest mapper goes to the other container as it is."""
+    mm = mm_of(k, k.page_rmap[page] - 1)
+    c = k.mm_container[mm]
+    k.mm_container[mm] = 3 - c
+    k.mapped[c] -= k.mm_rss[mm]
+    k.mapped[3 - c] += k.mm_rss[mm]
+
+
+def two_machines(k):
+    rebind(k, first(p for p in pages(k, ANON) if k.page_maps[p] > 1))
+
+
+def wrong_copy(k):
+    rebind(k, first(p for p in pages(k, FILE) if p >= k.copies_at and k.page_maps[p] == 1))
+
+
 SABOTEURS = {
     break_ring: "its ring of mappers does not close",
     forget_mapcount: r"page \d+: mapcount \d, but \d ptes",
@@ -538,6 +555,8 @@ SABOTEURS = {
     ring_back_link: r"entry \d+: ring broken",
     owners_mappings_off: r"entry \d+: counts \d mappings, \d there",
     numfiles_off: r"container 1: numfiles 2, 1 files",
+    two_machines: r"page \d+: in the machines of \{1, 2\}",
+    wrong_copy: r"page \d+: the copy of \d, mapped by \{\d\}",
     handle_uncounted: r"file 0: 2 references, 1 handles",
 }
 SCHEME = {  # where it takes a certain scheme to have what is damaged
@@ -547,6 +566,7 @@ SCHEME = {  # where it takes a certain scheme to have what is damaged
     css_of_mappings: "every_mapping", mapping_uncharged: "every_mapping", zone_miscounted: "zone",
     charge_without_frame: "first_allocation",
     holders_off: "every_container", stranger_on_ring: "fraction", ring_back_link: "beancounter",
+    two_machines: "partition", wrong_copy: "partition",
 }  # fmt: skip
 
 

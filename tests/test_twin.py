@@ -16,7 +16,8 @@ from workbench.kernel import OUTCOMES, Knobs, Machine, PlacementError, check, st
 from workbench.trace import Trace
 
 KINDS = ("anon", "file", "special", "kernel")
-SCHEMES = [*schemes.names(), "first_touch:lists=lru", "hand_over:lists=lru"]
+SCHEMES = [*schemes.names(), "first_touch:lists=lru", "hand_over:lists=lru",
+           "shared_zone:by=mount", "shared_zone:by=directory"]  # fmt: skip
 CHECKED = 6  # seeds with every invariant looked at after every event
 SEEDS = int(os.environ.get("WORKBENCH_SEEDS", "104"))  # 10^6 events in all
 

@@ -1,13 +1,13 @@
 """What the machine remembers and does, policy-free: state, faults, lists, reclaim, OOM, zones."""
 
 from .check import CheckFailed, check
-from .config import Knobs, Machine, did_you_mean
+from .config import Knobs, Machine, ZoneSet, did_you_mean
 from .engine import AccessError, choose, find_truth, simulate, stepped
 from .names import OUTCOMES, QUIRKS, STATS
 from .state import PlacementError, State
 
 __all__ = [
     "OUTCOMES", "QUIRKS", "STATS", "AccessError", "CheckFailed", "Knobs", "Machine",
-    "PlacementError", "State", "check", "choose", "did_you_mean", "find_truth", "simulate",
-    "stepped",
+    "PlacementError", "State", "ZoneSet", "check", "choose", "did_you_mean", "find_truth",
+    "simulate", "stepped",
 ]  # fmt: skip

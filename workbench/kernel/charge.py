@@ -69,57 +69,57 @@ def give_back(k, c, paid, page):
         uncharge(k, c, paid, page)
 
 
-def zone_for(k, node, c, i):
-    """The i-th zone to try for a task on a node in container c, or -1."""
-    if k.own_zone[c] >= 0:
-        return k.own_zone[c] if i == 0 else -1
+def zone_for(k, node, home, i):
+    """The i-th zone to try for a task on a node whose page must lie in zone `home`, or -1."""
+    if home >= 0:
+        return home if i == 0 else -1
     return (node + i) % k.nodes if i < k.nodes else -1
 
 
-def look_for_frame(k, node, c, mark):
+def look_for_frame(k, node, home, mark):
     """A zone with more free frames than its low (1) or min (0) mark, or any free one (-1)."""
     i = 0
-    z = zone_for(k, node, c, 0)
+    z = zone_for(k, node, home, 0)
     while z >= 0:
         floor = k.zone_low[z] if mark == 1 else (k.zone_min[z] if mark == 0 else 0)
         if k.zone_free[z] > floor:
             return z
         i += 1
-        z = zone_for(k, node, c, i)
+        z = zone_for(k, node, home, i)
     return -1
 
 
-def take_frame(k, node, c, kind):
-    """A frame for container c near a node. Returns its zone, -1 when the task must die for it.
+def take_frame(k, node, home, c, kind):
+    """A frame for container c, from zone `home` or (-1) from any node, the nearest first. Returns
+    its zone, -1 when the task must die for it.
 
     First fit above the low mark; else every zone allowed is reclaimed once; else OOM, of the
-    container when it has a zone of its own, of the machine otherwise.
+    container where there is a home, of the machine otherwise.
     """
-    own = k.own_zone[c] >= 0
-    z = k.own_zone[c] if own else node % k.nodes
+    z = home if home >= 0 else node % k.nodes
     if k.zone_free[z] <= k.zone_low[z]:
-        z = look_for_frame(k, node, c, 1)
+        z = look_for_frame(k, node, home, 1)
     while z < 0:
-        if own:
+        if home >= 0:
             k.failcnt[c] += 1
         freed = 0
         i = 0
-        z = zone_for(k, node, c, 0)
+        z = zone_for(k, node, home, 0)
         while z >= 0:
             freed += reclaim_zone(k, z)
             i += 1
-            z = zone_for(k, node, c, i)
-        z = look_for_frame(k, node, c, 0)
+            z = zone_for(k, node, home, i)
+        z = look_for_frame(k, node, home, 0)
         if z < 0 and freed:
-            z = look_for_frame(k, node, c, -1)
+            z = look_for_frame(k, node, home, -1)
         if z >= 0:
             break
-        verdict = out_of_memory(k, c if own else -1)
+        verdict = out_of_memory(k, c if home >= 0 else -1)
         if verdict == NOTHING:
             return give_up(k, c)
         if verdict == CURRENT:
             return -1
-        z = look_for_frame(k, node, c, 1)
+        z = look_for_frame(k, node, home, 1)
     if kind != KERNEL:
         if k.zone_node[z] == node:
             k.stat[N_LOCAL] += 1

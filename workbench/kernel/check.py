@@ -22,6 +22,8 @@ def check(k) -> None:
     if k.hung:
         return
     check_mappers(k)
+    if k.copies_at:
+        check_machines(k)
     check_lists(k)
     check_frames(k)
     check_entries(k)
@@ -278,6 +280,16 @@ def count_mappings(k, c: int) -> int:
     )  # fmt: skip
 
 
+def check_machines(k) -> None:
+    """Under partition a page is mapped in one container only, a copy in the one that it is for."""
+    for page in range(k.pages_top):
+        users = {int(k.mm_container[mm_of(k, p)]) for p in ring(k, page)}
+        need(len(users) < 2, "page %d: in the machines of %s", page, users)
+        copy = (page - k.copies_at) // k.vpages + 1 if page >= k.copies_at else 0
+        need(not users or not 0 < copy < k.containers or users == {copy},
+             "page %d: the copy of %d, mapped by %s", page, copy, users)  # fmt: skip
+
+
 def check_files(k) -> None:
     """numfiles is the open descriptions and nameless shared objects a container pays for."""
     refs: dict[int, int] = {}
@@ -290,7 +302,7 @@ def check_files(k) -> None:
     for f, n in refs.items():
         need(k.file_refs[f] == n, "file %d: %d references, %d handles", f, k.file_refs[f], n)
         used[k.file_container[f]] += 1
-    for o in range(k.objects):
+    for o in range(k.objects * (k.containers if k.copies_at else 1)):
         if k.obj_filed[o]:
             used[k.obj_filed[o] - 1] += 1
     for c in range(k.containers):

@@ -21,16 +21,40 @@ COSTS_NS = {
 
 
 @dataclass(frozen=True)
+class ZoneSet:
+    """A zone for several containers, for the schemes that place pages in zones.
+
+    containers  the members' names
+    frames      the size of the zone (0: half of what the others leave on its node)
+    paths       what lies in it under `shared_zone:by=directory` (`by=mount`: their file systems)
+    pooled      the members have no zones of their own and take every frame from this one
+    """
+
+    containers: tuple[str, ...]
+    frames: int = 0
+    paths: tuple[str, ...] = ("/usr", "/lib", "/bin")
+    pooled: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "containers", tuple(self.containers))
+        object.__setattr__(self, "paths", tuple(self.paths))
+        if not isinstance(self.frames, int) or self.frames < 0 or not self.containers:
+            raise ValueError(f"{self!r}: a whole number of frames and names are expected")
+
+
+@dataclass(frozen=True)
 class Machine:
     """NUMA nodes, frames per node, swap (both in pages of 4 KiB) and the cost table (ns per step).
 
-    The default is so large that only containers' limits bind.
+    The default is so large that only containers' limits bind. zone_sets: zones that several
+    containers share, looked at by the schemes that place pages in zones only.
     """
 
     nodes: int = 1
     frames: int = 1 << 20
     swap: int = 65_536
     costs_ns: dict[str, int] = field(default_factory=lambda: dict(COSTS_NS))
+    zone_sets: tuple[ZoneSet, ...] = ()
 
     def __post_init__(self) -> None:
         for name, low in (("nodes", 1), ("frames", 8), ("swap", 0)):

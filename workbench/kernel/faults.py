@@ -16,6 +16,7 @@ from .pages import (
     remove, settle_in,
 )  # fmt: skip
 from .tables import find, find_vma, make_pte, make_table, probe, pte_at
+from .zones import home_of, page_of
 
 PATIENCE = 8  # how often an access may start over
 
@@ -85,7 +86,8 @@ def place(k, t, mm, v):
     if k.page_tables and k.mm_block[mm] != block:
         key = ((mm + 1) << 32) | (k.vpages + block)
         if probe(k, key) < 0:
-            z = take_frame(k, k.task_node[t], k.mm_container[mm], KERNEL)
+            c = k.mm_container[mm]
+            z = take_frame(k, k.task_node[t], k.own_zone[c], c, KERNEL)
             if z < 0:
                 return -1
             make_table(k, mm, key, z)
@@ -97,7 +99,7 @@ def make_new(k, t, i, v, leaks):
     """A paid but unmapped anonymous page for the current fault, or -1. Its zone and price wait in
     k.fresh_zone and k.paid."""
     c = k.mm_container[k.task_mm[t]]
-    z = take_frame(k, k.task_node[t], c, ANON)
+    z = take_frame(k, k.task_node[t], k.own_zone[c], c, ANON)
     if z < 0:
         return -1
     page = new_page(k, v, k.obj_kind[k.vma_object[i]] == ANON)
@@ -148,13 +150,16 @@ def first_fault(k, t, at, i, v, write):
         k.word[at] |= PRESENT | ZERO
         return ZEROED
     outcome = MINOR
+    c = k.mm_container[mm]
+    own = page_of(k, v, c)
     if kind != ANON:
-        outcome = get_page(k, t, v, kind, k.mm_container[mm], True)
+        home = home_of(k, k.vma_object[i], c, not private)
+        outcome = get_page(k, t, v, own, kind, home, c, True)
         if outcome >= ERROR:
             return outcome
         if kind != SPECIAL:
-            mark_accessed(k, v)
-            k.held_page = v
+            mark_accessed(k, own)
+            k.held_page = own
     if kind == ANON or (write and private and kind != SPECIAL):
         page = make_new(k, t, i, v, False)
         if page < 0:
@@ -164,7 +169,7 @@ def first_fault(k, t, at, i, v, write):
             note_copy(k, page, mm)
             return max(outcome, COW)
         return MINOR
-    paid = 0 if k.resident else pay(k, k.mm_container[mm], v)
+    paid = 0 if k.resident else pay(k, c, own)
     if paid < 0:
         return KILLED
     flags = YOUNG | DIRTY if write else YOUNG
@@ -172,36 +177,36 @@ def first_fault(k, t, at, i, v, write):
         flags |= WRITE
     if not private:
         flags |= WRITE | SHARED
-    install(k, pte, v, flags, paid)
+    install(k, pte, own, flags, paid)
     return outcome
 
 
-def get_page(k, t, v, kind, c, from_disk):
+def get_page(k, t, v, page, kind, home, c, from_disk):
     """Bring an object's own page into memory. MINOR: it was there, or costs no disk read."""
-    flags = k.page_flags[v]
+    flags = k.page_flags[page]
     if flags & RESIDENT:
         return MINOR
-    z = take_frame(k, k.task_node[t], c, kind)
-    if z < 0 or (k.resident and not paid_for(k, c, v, z, kind)):
+    z = take_frame(k, k.task_node[t], home, c, kind)
+    if z < 0 or (k.resident and not paid_for(k, c, page, z, kind)):
         return KILLED
-    move_in(k, v, z, kind, False)
+    move_in(k, page, z, kind, False)
     from_disk = from_disk and kind == FILE
     if k.has_broken and k.broken[v] and (from_disk or flags & SLOT):
         k.broken[v] = 0
-        leave_frame(k, v)
+        leave_frame(k, page)
         return ERROR
     if flags & SLOT:
-        drop_slot(k, v)
-        k.page_flags[v] |= CHANGED
+        drop_slot(k, page)
+        k.page_flags[page] |= CHANGED
         k.stat[N_SWAP_INS] += 1
         return SWAPIN
     if from_disk:
         k.stat[N_READS] += 1
         if k.watch:
-            say(k, L_READ, v, c, 0)
+            say(k, L_READ, page, c, 0)
         return MAJOR
     if kind != FILE:
-        k.page_flags[v] |= CHANGED
+        k.page_flags[page] |= CHANGED
     return MINOR
 
 
@@ -254,7 +259,7 @@ def swap_in(k, t, at, v, write):
     c = k.mm_container[k.task_mm[t]]
     outcome = MINOR
     if not k.page_flags[page] & RESIDENT:
-        z = take_frame(k, k.task_node[t], c, ANON)
+        z = take_frame(k, k.task_node[t], k.own_zone[c], c, ANON)
         if z < 0 or (k.resident and not paid_for(k, c, page, z, ANON)):
             return KILLED
         move_in(k, page, z, ANON, True)
@@ -302,16 +307,18 @@ def failed_swap_in(k, c, page):
 def system_call(k, t, v, write, o):
     """read() or write() of one page of a file: page cache without mapping."""
     kind = k.obj_kind[o]
-    there = k.page_flags[v] & RESIDENT
+    c = k.mm_container[k.task_mm[t]]
+    page = page_of(k, v, c)
+    there = k.page_flags[page] & RESIDENT
     if kind == KERNEL and not write:
         return HIT
-    outcome = get_page(k, t, v, kind, k.mm_container[k.task_mm[t]], not write)
+    outcome = get_page(k, t, v, page, kind, home_of(k, o, c, False), c, not write)
     if outcome >= ERROR:
         return outcome
     if kind != KERNEL and kind != SPECIAL:
-        mark_accessed(k, v)
+        mark_accessed(k, page)
         if write:
-            k.page_flags[v] |= CHANGED
+            k.page_flags[page] |= CHANGED
     return HIT if there else outcome
 
 

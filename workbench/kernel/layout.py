@@ -122,6 +122,7 @@ COLUMNS: dict[str, dict[str, int]] = {
         "table_procs": 64,
         "table_files": 64,
         "own_zone": 32,
+        "set_zone": 32,  # zone that its set shares (+1)
         "mms": 32,  # mms bound to it
         "indexed": 32,  # its entries are in the hash
         "true_rss": 64,  # what `truth` found: pages mapped, shared out, unshared
@@ -158,6 +159,7 @@ COLUMNS: dict[str, dict[str, int]] = {
         "obj_filed": 32,  # container that pays for its anonymous file (+1)
         "obj_path": 32,
     },
+    "bound": {"bound": 32},  # per container and object: the set's zone it must lie in (+1)
     "handle": {"fd_next": 32, "fd_file": 32},
     "file": {"file_refs": 32, "file_container": 32, "file_object": 32},
     "fileset": {"fileset_head": 32, "fileset_users": 32},
@@ -211,6 +213,7 @@ SCALARS = (
     # configuration
     "unit", "record", "lists", "reclaim", "at_limit", "rewalk", "placement", "per_pair", "bills",
     "resident", "tree", "family", "has_payer", "payer",
+    "by", "copies_at",
     "quirks", "cluster", "async_write", "pagevec", "debug_vm", "all_references", "swappiness",
     "page_tables", "task_frames", "files_per_frame", "sample_at", "sample_top", "sample_width",
     "prefetch", "mms_end", "sample_every", "has_special", "used_after_free", "scanned", "spare",

@@ -51,7 +51,10 @@ TO_OOM, TO_KILL_CURRENT = range(2)
 MOVES = ("stay", "rewalk")
 FAMILIES = ("2007", "v1", "v2")  # whose control files and whose habits
 Y2007, V1, V2 = range(3)
-PLACEMENTS = ("any", "own_zone")
+PLACEMENTS = ("any", "own_zone", "shared_zone", "partition")
+ANYWHERE, OWN_ZONE, SHARED_ZONE, PARTITION = range(4)
+SHARED_BY = ("flag", "mount", "directory")
+BY_FLAG, BY_MOUNT, BY_DIRECTORY = range(3)
 
 # quirks of the patch as posted: one bit each, in this order
 QUIRKS = {

@@ -2,28 +2,21 @@
 
 from .counters import say
 from .names import (
-    CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, KERNEL, L_KILLED, N_FREED, N_KILLS, Q_CHILDREN,
-    Q_COUPLING, Q_HANG, Q_OUTSIDERS, REAPED, SHM, ZOMBIE,
+    ANYWHERE, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, KERNEL, L_KILLED, N_FREED, N_KILLS,
+    Q_CHILDREN, Q_COUPLING, Q_HANG, Q_OUTSIDERS, REAPED, ZOMBIE,
 )  # fmt: skip
-from .pages import count_frame, free_page, remove
+from .pages import count_frame, remove
 from .tables import drop_pte, sort_ptes, vpage_of
+from .zones import leave_object, lives_with
 
 NOTHING, OTHER, CURRENT = range(3)
 DISABLE = -17
 
 
 def drop_vma(k, i):
-    """A vma ends; with its last vma an unnamed shared object ends too."""
-    o = k.vma_object[i]
     k.vma_next[i] = k.vmas_free
     k.vmas_free = i + 1
-    k.obj_vmas[o] -= 1
-    if k.obj_vmas[o] == 0 and k.obj_filed[o]:
-        k.files[k.obj_filed[o] - 1] -= 1
-        k.obj_filed[o] = 0
-        if k.obj_kind[o] == SHM:
-            for v in range(k.obj_base[o], k.obj_base[o] + k.obj_pages[o]):
-                free_page(k, v)
+    leave_object(k, k.vma_object[i])
 
 
 def release_mm(k, mm):
@@ -124,7 +117,7 @@ def total_vm(k, t):
 def badness(k, t, c):
     """2.6.20's points of a task, 0 outside container c; c = -1 means the whole machine."""
     mm = k.task_mm[t]
-    if mm < 0 or (c >= 0 and k.mm_container[mm] != c):
+    if mm < 0 or (c >= 0 and not lives_with(k, k.mm_container[mm], c)):
         return 0
     points = total_vm(k, t)
     child = k.task_child[t] - 1
@@ -189,8 +182,8 @@ def look_at(k, t, c):
         return k.quirks & Q_COUPLING != 0
     if k.task_adj[t] == DISABLE:
         return False
-    anybody = c < 0 or (k.quirks & Q_OUTSIDERS and k.own_zone[c] < 0)
-    if anybody or k.mm_container[mm] == c:
+    anybody = c < 0 or (k.quirks & Q_OUTSIDERS and k.placement == ANYWHERE)
+    if anybody or lives_with(k, k.mm_container[mm], c):
         k.tmp = consider(k, t, c)
     return False
 

@@ -10,12 +10,14 @@ from .names import (
 )  # fmt: skip
 from .pages import detach, free_page, leave_frame, take_slot
 from .tables import unlink, word_of
+from .zones import copy_of, shown_at
 
 KEPT, FREED, ACTIVATED = range(3)
 
 
-def object_of(k, v):
-    """The object a vpage belongs to. Cost: log2(objects)."""
+def object_of(k, page):
+    """The object that an object's own page, or a container's copy, is of. Cost: log2(objects)."""
+    v = shown_at(k, page)
     low = 0
     high = k.objects
     while high - low > 1:
@@ -24,7 +26,7 @@ def object_of(k, v):
             low = middle
         else:
             high = middle
-    return low
+    return low if page < k.vpages else copy_of(k, low, (page - k.copies_at) // k.vpages + 1)
 
 
 def page_referenced(k, page, only):

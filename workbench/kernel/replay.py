@@ -275,11 +275,11 @@ def other_event(k, i, op, t, v):
 
 def drop_caches(k):
     """Free every clean, unmapped page of a file."""
-    for v in range(k.vpages):
-        flags = k.page_flags[v]
+    for page in range(k.pages_top):
+        flags = k.page_flags[page]
         if flags & KIND == FILE and flags & RESIDENT and not flags & (CHANGED | WRITEBACK):
-            if k.page_maps[v] == 0:
-                leave_frame(k, v)
+            if k.page_maps[page] == 0:
+                leave_frame(k, page)
 
 
 def take_sample(k, i):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from .config import Knobs, Machine
+from .config import Knobs, Machine, ZoneSet
 from .control import NAMES as CONTROL_FILES
 from .control import parse
 from .layout import COLUMNS, SCALARS
 from .names import (
-    ALIVE, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, FAMILIES, HEADS, LIMITS, LISTS,
-    MAPPING_QUIRKS, PRIVATE, Q_LIMIT_ZERO, RECLAIMS, RECORDED, SAMPLE_WIDTH, STATS,
+    ALIVE, BY_DIRECTORY, BY_MOUNT, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, FAMILIES, HEADS,
+    LIMITS, LISTS, MAPPING_QUIRKS, PARTITION, PLACEMENTS, PRIVATE, Q_LIMIT_ZERO, RECLAIMS,
+    RECORDED, SAMPLE_WIDTH, SHARED_BY, SHARED_ZONE, STATS,
 )  # fmt: skip
 
 KINDS = ("file", "anon", "shm", "ramfs", "special", "kernel")
@@ -77,9 +78,17 @@ class State:
         self.containers = len(trace.containers)
         self.tasks = len(trace.tasks)
         self.nodes = machine.nodes
-        own = scheme.parts.placement == "own_zone"
-        self.zones = machine.nodes + (self.containers - 1 if own else 0)
+        self.placement = PLACEMENTS.index(scheme.parts.placement)
+        self.by = SHARED_BY.index(scheme.parts.by)
+        self.sets = zone_sets(trace, machine, self.placement)
+        self.zones = machine.nodes
+        if self.placement:
+            self.zones += self.containers - 1 + len(self.sets)
         self.pages_top = self.vpages + 2 * self.zones
+        copies = self.containers if self.placement == PARTITION else 1
+        if copies > 1:
+            self.copies_at = self.pages_top
+            self.pages_top += (copies - 1) * self.vpages
         self.pages_end = self.pages_top + 256
         self.fixed = {"page": self.pages_top, "pte": self.vpages}
         self.ptes_top = self.vpages
@@ -109,7 +118,8 @@ class State:
             "task": self.tasks,
             "container": self.containers,
             "zone": self.zones,
-            "object": self.objects + 1,
+            "object": self.objects * copies + 1,
+            "bound": self.containers * self.objects if self.sets else 1,
             "handle": self.fds_end,
             "file": self.files_end,
             "fileset": self.tasks + 1,
@@ -170,6 +180,14 @@ class State:
             if kind:
                 self.fill(self.page_flags, base, base + o.pages, kind)
             base += o.pages
+        for c in range(1, self.containers if self.copies_at else 1):
+            for i in range(self.objects):
+                copy, kind = i + c * self.objects, self.obj_kind[i]
+                for column in (self.obj_kind, self.obj_base, self.obj_pages, self.obj_path):
+                    column[copy] = column[i]
+                if kind:
+                    base = self.copies_at + (c - 1) * self.vpages + self.obj_base[i]
+                    self.fill(self.page_flags, base, base + self.obj_pages[i], kind)
 
     def fill(self, column, start: int, stop: int, value: int) -> None:
         column[start:stop] = [value] * (stop - start)
@@ -217,11 +235,10 @@ class State:
                 raise PlacementError(
                     f"task {t.name}: node {t.node} is not there; the machine has {machine.nodes}"
                 )
-        own = scheme.parts.placement == "own_zone"
-        if own:
+        if self.placement:
             self.carve_zones(trace, machine, knobs, left)
         for n in range(machine.nodes):
-            self.add_zone(n, n, left[n], 0 if own else -1)
+            self.add_zone(n, n, left[n], 0 if self.placement else -1)
             self.zone_min[n] = max(1, left[n] >> 7)
             self.zone_low[n] = self.zone_min[n] + self.zone_min[n] // 4 + 1
             self.zone_high[n] = self.zone_min[n] + self.zone_min[n] // 2 + 2
@@ -237,32 +254,61 @@ class State:
             c = self.task_container[t]
             if c and self.task_state[t] == ALIVE:
                 home[c] = self.task_node[t]
-        free = []
-        for c, node in home.items():
-            unlimited = trace.containers[c].limit == 0 and self.quirks & Q_LIMIT_ZERO
-            if trace.containers[c].limit is None or unlimited:
-                free.append(c)
-                continue
-            size = trace.containers[c].limit
+        def carve(z: int, node: int, size: int, c: int, name: str) -> None:
             if size > left[node]:
                 raise PlacementError(
-                    f"container {trace.containers[c].name}: a zone of {size} frames does not fit "
-                    f"into the {left[node]} frames left on node {node}"
+                    f"{name}: a zone of {size} frames does not fit into the {left[node]} frames "
+                    f"left on node {node}"
                 )
             left[node] -= size
-            self.own_zone_of(c, node, size, knobs)
+            self.add_zone(z, node, size, c)
+            self.zone_high[z] = knobs.cluster
+
+        free = []
+        pooled = {c for found, members in self.sets if found.pooled for c in members}
+        for c, node in home.items():
+            name, limit = trace.containers[c].name, trace.containers[c].limit
+            if c in pooled:
+                continue
+            self.own_zone[c] = self.nodes + c - 1
+            if limit is None or (limit == 0 and self.quirks & Q_LIMIT_ZERO):
+                free.append(c)
+            else:
+                carve(self.own_zone[c], node, limit, c, f"container {name}")
+        rest = []
+        for i, (found, members) in enumerate(self.sets):
+            z, node = self.nodes + self.containers - 1 + i, home[members[0]]
+            if found.frames:
+                carve(z, node, found.frames, -1, f"zone set {found.containers}")
+            else:
+                rest.append((z, node))
+            for c in members:
+                if found.pooled:
+                    self.own_zone[c] = z
+                else:
+                    self.set_zone[c] = z + 1
+            self.bind(trace, found, members, z)
         shares = {node: left[node] // 2 for node in range(machine.nodes)}
         for c in free:
-            node = home[c]
-            size = shares[node] // sum(home[d] == node for d in free)
-            left[node] -= size
-            self.own_zone_of(c, node, size, knobs)
+            size = shares[home[c]] // sum(home[d] == home[c] for d in free)
+            carve(self.own_zone[c], home[c], size, c, f"container {trace.containers[c].name}")
+        for z, node in rest:
+            carve(z, node, left[node] // 2, -1, "the rest")
 
-    def own_zone_of(self, c: int, node: int, size: int, knobs: Knobs) -> None:
-        z = self.nodes + c - 1
-        self.own_zone[c] = z
-        self.add_zone(z, node, size, c)
-        self.zone_high[z] = knobs.cluster
+    def bind(self, trace, found: ZoneSet, members: list[int], z: int) -> None:
+        """Files that lie in the set's zone: whoever touches them, but a member of its own set."""
+        if found.pooled:
+            return
+        paths = {mount_of(p) for p in found.paths} if self.by == BY_MOUNT else found.paths
+        for i, o in enumerate(trace.objects):
+            if not o.path:
+                continue
+            where = mount_of(o.path) if self.by == BY_MOUNT else o.path
+            if where in paths or any(below(where, p) for p in paths if self.by == BY_DIRECTORY):
+                for c in range(self.containers):
+                    cell = c * self.objects + i
+                    if c in members or not self.bound[cell]:
+                        self.bound[cell] = z + 1
 
     def add_zone(self, z: int, node: int, frames: int, c: int) -> None:
         self.zone_frames[z] = self.zone_free[z] = frames
@@ -332,6 +378,36 @@ class State:
                 self.many_pairs = 1
                 self.prefetch = AHEAD
             rehash(self, old)
+
+
+def zone_sets(trace, machine: Machine, placement: int) -> list[tuple[ZoneSet, list[int]]]:
+    """The sets that count under a placement, with their members' numbers.
+
+    Where `shared_zone` finds none declared, all containers form one.
+    """
+    names = {box.name: c for c, box in enumerate(trace.containers)}
+    found, seen = [], set()
+    for declared in machine.zone_sets:
+        for name in declared.containers:
+            if names.get(name, 0) == 0 or name in seen:
+                why = "is in two sets" if name in seen else "is no container that can have a zone"
+                raise PlacementError(f"zone set {declared.containers}: {name} {why}")
+            seen.add(name)
+        if placement and (declared.pooled or placement == SHARED_ZONE):
+            found.append((declared, [names[name] for name in declared.containers]))
+    if not machine.zone_sets and placement == SHARED_ZONE and len(names) > 1:
+        found = [(ZoneSet(tuple(names)[1:]), list(range(1, len(names))))]
+    return found
+
+
+def mount_of(path: str) -> str:
+    """The file system a path is in: what stands before a colon, else its first directory."""
+    device, colon, _ = path.partition(":")
+    return device + colon if colon else "/" + path.lstrip("/").partition("/")[0]
+
+
+def below(path: str, directory: str) -> bool:
+    return path.startswith(directory.rstrip("/") + "/")
 
 
 def plain(values) -> list[int]:

@@ -14,6 +14,7 @@ from .names import (
 from .oom import drop_file, drop_vma, reap_task, release_mm
 from .pages import attach, count_frame, detach, release_hold, remove
 from .tables import find, find_vma, link, pte_at, sort_ptes, unlink, vpage_of, word_of
+from .zones import copy_of, start_anew
 
 
 def new_mm(k, c):
@@ -48,7 +49,7 @@ def pay_task(k, t, child):
 def take_stack(k, t, child, c):
     """The kernel frames of a task; False when none is to be had."""
     for i in range(k.task_frames):
-        z = take_frame(k, k.task_node[t], c, KERNEL)
+        z = take_frame(k, k.task_node[t], k.own_zone[c], c, KERNEL)
         if z < 0:
             for j in range(i, k.task_frames):
                 k.task_stack[child * k.task_frames + j] = -1
@@ -81,7 +82,8 @@ def start_task(k, t):
     k.procs[c] += 1
     k.task_charged[t] = c
     for i in range(t * k.task_frames, (t + 1) * k.task_frames):
-        z = look_for_frame(k, k.task_node[t], c, -1)  # nobody is killed before the start
+        # nobody is killed before the start
+        z = look_for_frame(k, k.task_node[t], k.own_zone[c], -1)
         k.task_stack[i] = z
         if z >= 0:
             count_frame(k, z, KERNEL, 1)
@@ -226,8 +228,12 @@ def move(k, t, c):
     if not k.alive[c]:
         return REFUSED
     left = k.task_container[t]
-    k.task_container[t] = c
     mm = k.task_mm[t]
+    if k.copies_at and left != c:
+        if k.mm_users[mm] > 1:
+            return REFUSED  # one address space cannot be in two machines
+        start_anew(k, mm, left, c)
+    k.task_container[t] = c
     if left == c or k.mm_container[mm] != left:
         return OK
     k.mm_container[mm] = c
@@ -405,6 +411,7 @@ def cut_vmas(k, mm, start, end):
 
 def map_range(k, t, o, start, end, flags):
     mm = k.task_mm[t]
+    o = copy_of(k, o, k.mm_container[mm])
     if k.obj_kind[o] == SHM and k.obj_path[o] == 0 and k.obj_vmas[o] == 0:
         c = k.task_container[t]
         if not below(k.files_limit[c], k.files[c], k.quirks):
@@ -472,7 +479,8 @@ def open_file(k, t, o):
 def take_file_frame(k, t):
     if k.file_frames * k.files_per_frame > k.open_files:
         return True
-    z = take_frame(k, k.task_node[t], k.mm_container[k.task_mm[t]], KERNEL)
+    c = k.mm_container[k.task_mm[t]]
+    z = take_frame(k, k.task_node[t], k.own_zone[c], c, KERNEL)
     if z < 0:
         return False
     k.filezone[k.file_frames] = z

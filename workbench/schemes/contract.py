@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from workbench.kernel.config import Knobs, Machine
 from workbench.kernel.engine import stepped
-from workbench.kernel.names import KIND, SPECIAL
+from workbench.kernel.names import FILE, KIND, RESIDENT, SHM, SPECIAL
 from workbench.kernel.state import State
+from workbench.kernel.zones import shown_at
 from workbench.trace import Trace, TraceBuilder
 
 from . import PROMISES, Scheme, get
@@ -171,9 +172,12 @@ def never_above_limit(k: State) -> str:
 
 def shares_frames(k: State) -> str:
     """No page of a file or of shared memory is in two frames."""
-    there = sum(pages for kind, pages in OBJECTS.values() if kind in ("file", "shm"))
+    there = {
+        shown_at(k, page) for page in range(k.pages_top)
+        if k.page_flags[page] & RESIDENT and k.page_flags[page] & KIND in (FILE, SHM)
+    }  # fmt: skip
     frames = sum(int(k.zone_file[z]) for z in range(k.zones))
-    return f"{frames} frames hold {there} pages" if frames > there else ""
+    return f"{frames} frames hold {len(there)} pages" if frames > len(there) else ""
 
 
 def empty_owes_nothing(k: State) -> str:

@@ -12,7 +12,8 @@ CHOICES = {
     "reclaim": ("none", "free", "unmap_own"),
     "at_limit": ("oom", "kill_current"),
     "move": ("stay", "rewalk"),
-    "placement": ("any", "own_zone"),
+    "placement": ("any", "own_zone", "shared_zone", "partition"),
+    "by": ("flag", "mount", "directory"),
     "references": ("all", "own"),
     "coverage": ("mapped", "resident"),
     "hierarchy": ("flat", "tree"),
@@ -32,7 +33,9 @@ class Parts:
     reclaim     "free" the page for everybody, "unmap_own" mappings only, or nothing
     at_limit    reclaim, then the container's OOM killer; or kill the current task
     move        charges stay with the container, or every page is walked and follows
-    placement   frames from any node, or from a zone of the container's own
+    placement   frames from any node; from a zone of the container's own; from that or a zone
+                shared by a set of containers; or a machine of its own, with copies of all files
+    by          what tells that a page belongs into the shared zone
     references  whose young bits protect a page from the container's reclaim
     coverage    pages are charged while mapped, or as long as they have a frame, mapped or not
     hierarchy   containers are independent, or each is charged for those below it as well
@@ -48,6 +51,7 @@ class Parts:
     at_limit: str = "oom"
     move: str = "stay"
     placement: str = "any"
+    by: str = "flag"
     references: str = "all"
     coverage: str = "mapped"
     hierarchy: str = "flat"
