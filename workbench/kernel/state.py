@@ -242,6 +242,10 @@ class State:
             self.zone_min[n] = max(1, left[n] >> 7)
             self.zone_low[n] = self.zone_min[n] + self.zone_min[n] // 4 + 1
             self.zone_high[n] = self.zone_min[n] + self.zone_min[n] // 2 + 2
+        self.zone_names = ["root" if self.placement else ""] * machine.nodes
+        if self.placement:
+            self.zone_names += [box.name for box in trace.containers[1:]]
+            self.zone_names += ["+".join(found.containers) for found, _ in self.sets]
         cell = 0
         for z in range(self.zones):
             self.zone_stale[z] = cell

@@ -257,7 +257,7 @@ def about_page(run, obj: str, page: int, lines: int) -> list[str]:
         return [f"{obj}[{page}] was never mapped, read or charged."]
     paying = [f"{names[c]} ({share(n, k.unit)})" for c, n in sorted(bill.items())]
     at = run.page_number(obj, page)
-    if run.scheme.parts.placement == "own_zone":
+    if run.scheme.parts.placement != "any":
         paying = [f"{names[c]} (its zone holds the frame)" for c in tables.payers(run, k, at)]
     told = cut(told, lines)
     return [*told, f"At the end {obj}[{page}] is paid for by {join(paying) or 'nobody'}."]

@@ -12,6 +12,7 @@ from fractions import Fraction
 from workbench.kernel import OUTCOMES
 from workbench.kernel.names import HUGE, PRESENT, RESIDENT, SAMPLE_WIDTH, SAMPLED
 from workbench.kernel.tables import word_of
+from workbench.kernel.zones import page_of
 from workbench.trace import Op
 
 # metrics of the tidy table, in the order of the engine's sample fields, with their units
@@ -201,10 +202,8 @@ def candidates(run, kill: int | None = None) -> Iterator[tuple]:
 
 
 def nodes(run) -> Iterator[tuple]:
-    """`nodes`: frames in use by kind, per sample and zone; zone "" is the node's own."""
-    k = run.state
-    owner = [int(c) for c in k.zone_owner[: k.zones]]
-    zone = ["" if c < 0 else run.containers[c] for c in owner]
+    """`nodes`: frames in use by kind, per sample and zone; zone "" is the whole node's."""
+    k, zone = run.state, run.state.zone_names
     for time, _, zones in samples(run):
         for z, kinds in enumerate(zones):
             for kind, frames in zip(FRAME_KINDS, kinds, strict=True):
@@ -216,9 +215,9 @@ def nodes(run) -> Iterator[tuple]:
 
 def payers(run, k, page: int) -> list[int]:
     """Containers that pay for a page just now, oldest charge first; [] where nobody does."""
-    if run.scheme.parts.placement == "own_zone":  # whose zone the frame lies in
-        there = k.page_flags[page] & RESIDENT
-        return [c for c in [int(k.zone_owner[k.page_zone[page]])] if there and c >= 0]
+    if run.scheme.parts.placement != "any":  # whose zone the frame lies in
+        there = [p for p in copies(k, page) if k.page_flags[p] & RESIDENT]
+        return [c for c in [int(k.zone_owner[k.page_zone[p]]) for p in there] if c >= 0]
     if run.scheme.name == "every_mapping":
         return mappers(k, page)
     entry, found = int(k.page_entry[page]) - 1, []
@@ -230,15 +229,21 @@ def payers(run, k, page: int) -> list[int]:
     return found
 
 
+def copies(k, page: int) -> list[int]:
+    """The page and, under partition, the other containers' copies of it."""
+    return [page_of(k, page, c) for c in range(k.containers if k.copies_at else 1)]
+
+
 def mappers(k, page: int) -> list[int]:
     """Containers with a present mapping of the page, oldest mapping first."""
     found: dict[int, None] = {}
-    pte = int(k.page_rmap[page]) - 1
-    for _ in range(int(k.page_maps[page]) + int(k.page_swaps[page])):
-        word = int(k.word[word_of(k, pte)])
-        if word & PRESENT:
-            found[int(k.mm_container[(word >> 40) - 1])] = None
-        pte = int(k.pte_next[pte])
+    for p in copies(k, page):
+        pte = int(k.page_rmap[p]) - 1
+        for _ in range(int(k.page_maps[p]) + int(k.page_swaps[p])):
+            word = int(k.word[word_of(k, pte)])
+            if word & PRESENT:
+                found[int(k.mm_container[(word >> 40) - 1])] = None
+            pte = int(k.pte_next[pte])
     return list(found)
 
 
@@ -258,7 +263,7 @@ def owners(run, k) -> Iterator[tuple]:
                 "+".join(sorted(names[c] for c in paying)),
                 len(paying),
                 "+".join(sorted(names[c] for c in mappers(k, at))),
-                bool(k.page_flags[at] & RESIDENT),
+                any(k.page_flags[p] & RESIDENT for p in copies(k, at)),
             )
             at += 1
 

@@ -112,9 +112,13 @@ REFUSALS = (
         "coverage=resident has one owner per frame, recorded on the page; record={record} has not",
     ),
     Refusal(
-        lambda p: p.placement == "own_zone" and p.record != "none",
-        "placement=own_zone charges the frames of the zone; record={record} would charge its pages "
-        "a second time",
+        lambda p: p.placement != "any" and p.record != "none",
+        "placement={placement} charges the frames of the zone; record={record} would charge its "
+        "pages a second time",
+    ),
+    Refusal(
+        lambda p: p.by != "flag" and p.placement != "shared_zone",
+        "by={by} tells what lies in a shared zone, and placement={placement} has none",
     ),
 )  # fmt: skip
 
