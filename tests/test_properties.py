@@ -14,7 +14,8 @@ from test_twin import as_knobs
 
 from workbench import schemes
 from workbench.kernel import Knobs, Machine, PlacementError, check, simulate, stepped
-from workbench.kernel.counters import charge, fits, force, uncharge, write_limit
+from workbench.kernel.control import write_limit
+from workbench.kernel.counters import charge, fits, force, uncharge
 from workbench.kernel.names import (
     HANG,
     KIND,

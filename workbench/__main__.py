@@ -34,6 +34,7 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 UNFINISHED, STAMP = VENV / "unfinished", VENV / "workbench.json"
 LOCKED = ROOT / "workbench" / "constraints.txt"
 EXTRAS = {"test": "test", "lab": "lab"}  # command -> extra; other commands need the core alone
+WHOLE = ["-n", "logical", "--dist", "loadfile"]  # without arguments: every test, on all cores
 OFFLINE = r"Retrying \(|Failed to fetch|error sending request|unreachable"
 
 
@@ -234,7 +235,8 @@ def main() -> None:
         python, here = PYTHON, False
     if command in ("test", "lab"):
         os.chdir(ROOT)
-        start(python, ["-m", {"test": "pytest", "lab": "jupyterlab"}[command], *arguments[1:]])
+        rest = arguments[1:] or (WHOLE if command == "test" else [])
+        start(python, ["-m", {"test": "pytest", "lab": "jupyterlab"}[command], *rest])
     if not here:
         os.environ["WORKBENCH_SET_UP"] = "done"
         start(python, ["-m", "workbench", *arguments])
