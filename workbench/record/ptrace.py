@@ -33,8 +33,8 @@ O_CLOEXEC, O_NONBLOCK, USER_MODE_ONLY = 0o2000000, 0o4000, 1
 
 UFFDIO_API, UFFDIO_REGISTER, REGISTER_WP = 0xC018AA3F, 0xC020AA00, 2
 UFFD_API, FEATURES = 0xAA, 1 << 0 | 1 << 15  # PAGEFAULT_FLAG_WP, WP_ASYNC (Linux 6.7)
-PAGEMAP_SCAN = 0xC0606610
-IS_WRITTEN, IS_FILE, IS_PRESENT, IS_SWAPPED, IS_ZERO = 1 << 1, 1 << 2, 1 << 3, 1 << 4, 1 << 5
+PAGEMAP_SCAN, PROTECT = 0xC0606610, 1
+IS_PROTECTABLE, IS_WRITTEN, IS_FILE, IS_PRESENT, IS_SWAPPED, IS_ZERO = (1 << i for i in range(6))
 
 
 class Machine(NamedTuple):
@@ -247,15 +247,22 @@ class Scanner:
         self.size = 4096
         self.out = bytearray(24 * self.size)
 
-    def __call__(self, pagemap: int, at: int, end: int) -> list[tuple[int, int, int]]:
+    def __call__(
+        self, pagemap: int, at: int, end: int, protect: bool = False, written: bool = False
+    ) -> list[tuple[int, int, int]]:
         """(first address, end, categories) of runs of present or swapped pages between two
-        addresses; raises OSError."""
+        addresses; raises OSError.
+
+        protect: write-protect what is anonymous there (and registered), so that `written`, a
+        further category, tells from now on which pages were written."""
+        tell = IS_FILE | IS_ZERO | (IS_PROTECTABLE | IS_WRITTEN if written else 0)
+        wanted = (IS_FILE, IS_FILE, IS_PRESENT) if protect else (0, 0, IS_PRESENT | IS_SWAPPED)
         found: list[tuple[int, int, int]] = []
         while at < end:
             here = (ctypes.c_char * len(self.out)).from_buffer(self.out)
             arg = bytearray(struct.pack(
-                "=12Q", 96, 0, at, end, 0, ctypes.addressof(here), self.size, 0, 0, 0,
-                IS_PRESENT | IS_SWAPPED, IS_FILE | IS_ZERO,
+                "=12Q", 96, PROTECT * protect, at, end, 0, ctypes.addressof(here), self.size, 0,
+                *wanted, tell,
             ))  # fmt: skip
             n = fcntl.ioctl(pagemap, PAGEMAP_SCAN, arg, True)
             found += struct.iter_unpack("=3Q", memoryview(self.out)[: 24 * n])

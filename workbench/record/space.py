@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
 from array import array
@@ -15,10 +17,13 @@ from . import ptrace
 SHIFT = 12
 PSEUDO = ("/proc/", "/sys/", "/dev/")  # no page cache behind these
 MEMORY = ("/dev/zero", "/memfd:", "/SYSV", "/dev/shm/")  # shared memory without a file system
-ABSENT, FILE, ANON, ZERO = 0, 1, 2, 3  # what a page table entry shows
+# what a page table entry shows; COMMON: anonymous, not written since a fork
+ABSENT, FILE, ANON, ZERO, COMMON = range(5)
 _LABELS = {
     categories: ZERO if categories & ptrace.IS_ZERO else
-    FILE if categories & ptrace.IS_FILE else ANON
+    FILE if categories & ptrace.IS_FILE else
+    COMMON if categories & (ptrace.IS_PROTECTABLE | ptrace.IS_WRITTEN) == ptrace.IS_PROTECTABLE
+    else ANON
     for categories in range(64)
 }  # fmt: skip
 _PRESENT, _SWAPPED, _FILE = 1 << 63, 1 << 62, 1 << 61  # bits of /proc/PID/pagemap
@@ -141,6 +146,7 @@ class Space:
         self.mappings: list[tuple[int, int, Backing | None]] = []  # None: the kernel's, a device's
         self.runs: list[Run] = []
         self.raw: list | None = None
+        self.forked = False  # on either side of a fork: copies are watched for
         self.foreign = False  # a 32-bit program: its system calls are not followed
 
     def copy(self, pid: int) -> Space:
@@ -188,19 +194,17 @@ class Space:
             found.append((start, stop, after))
             self.runs = without(self.runs, start, stop)
             self.raw = None
-        if self.uffd >= 0:
-            self.register(found)
+        if self.uffd >= 0:  # also what looks as before: a new mapping is not registered
+            self.register(self.lines[line] for line in self.lines if line not in known)
         return found
 
-    def register(self, changed: Iterable[tuple[int, int, Backing | None]]) -> None:
+    def register(self, mappings: Iterable[tuple[int, int, Backing | None]]) -> None:
         """Switch fault-around off in file mappings; one that refuses (shared and read-only) has
         it on, and what it maps around a touch is recorded as touched."""
-        for start, stop, back in changed:
+        for start, stop, back in mappings:
             if back is not None and back.file is not None:
-                try:
+                with contextlib.suppress(OSError):
                     ptrace.register(self.uffd, start << SHIFT, stop << SHIFT)
-                except OSError:
-                    continue
 
     def find_gate(self, insn: bytes) -> int:
         """The address of a system call instruction in the vdso, 0 when there is none."""
@@ -221,25 +225,45 @@ class Space:
 
         Raises OSError when the process is gone or the kernel refuses.
         """
-        if self.pagemap < 0:
-            self.pagemap = os.open(f"/proc/{self.pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         if not self.mappings:
             return []
+        pagemap = self.map_of_pages()
         if scanner:
-            raw = scanner(self.pagemap, self.mappings[0][0] << SHIFT, self.top() << SHIFT)
+            raw = scanner(pagemap, *self.bounds(), written=self.forked)
         else:
             raw = list(self.entries())
         if raw == self.raw:
             return []
+        if not raw:
+            raise ProcessLookupError(errno.ESRCH, "the mm is gone")
         self.raw = raw
         if scanner:
             raw = [(a >> SHIFT, b >> SHIFT, _LABELS[categories]) for a, b, categories in raw]
         before, self.runs = self.runs, raw
         return list(self.clipped(differences(before, raw, ABSENT)))
 
-    def top(self) -> int:
-        """The end of the last mapping of its own (vsyscall lies beyond what may be asked for)."""
-        return max((stop for _, stop, back in self.mappings if back is not None), default=0)
+    def bounds(self) -> tuple[int, int]:
+        """The first and the last address of its own (vsyscall lies beyond what may be asked)."""
+        ends = [stop for _, stop, back in self.mappings if back is not None]
+        return self.mappings[0][0] << SHIFT, max(ends, default=0) << SHIFT
+
+    def fork(self, scanner: ptrace.Scanner | None) -> None:
+        """After a fork, on both sides: anonymous pages are write-protected, and what is there now
+        is no touch. Raises OSError."""
+        if scanner and self.uffd >= 0:
+            self.forked = True
+            for start, stop, back in self.mappings:
+                if back is not None and back.file is None:
+                    with contextlib.suppress(OSError):
+                        ptrace.register(self.uffd, start << SHIFT, stop << SHIFT)
+            scanner(self.map_of_pages(), *self.bounds(), protect=True)
+        self.scan(scanner)
+
+    def map_of_pages(self) -> int:
+        """A descriptor for its /proc/PID/pagemap."""
+        if self.pagemap < 0:
+            self.pagemap = os.open(f"/proc/{self.pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        return self.pagemap
 
     def clipped(self, found: Iterator[tuple]) -> Iterator[tuple]:
         """Without the kernel's own pages; what lies in no mapping at all is passed on."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from . import ptrace
-from .space import ABSENT, ANON, FILE, Files, Space
+from .space import ABSENT, ANON, COMMON, FILE, Files, Space
 
 TICK = 0.001  # seconds between looks while nothing happens
 GRACE = 1.0  # seconds to end by itself for a program that was interrupted
@@ -53,8 +53,8 @@ class Task:
         self.dying = False
 
     def ready(self) -> bool:
-        """Its mm is the one that is recorded."""
-        return self.born and not self.image and not self.dying
+        """Its mm is the one that is recorded (not one that an exec is taking apart)."""
+        return self.born and not (self.image or self.dying or self.call.startswith("exec"))
 
 
 class Refused(RuntimeError):
@@ -349,6 +349,9 @@ class Tracer:
         space = parent.space if shares else parent.space.copy(pid)
         space.users.add(pid)
         self.tasks[pid] = Task(pid, space, parent.pid)
+        if not shares:
+            with contextlib.suppress(OSError):
+                parent.space.fork(self.scanner)
         if thread or (shares and event == ptrace.EVENT_CLONE):
             self.note("thread", ptrace.process_of(parent.pid), pid)
         else:
@@ -363,7 +366,7 @@ class Tracer:
             return
         self.watch(task)
         with contextlib.suppress(OSError):
-            task.space.scan(self.scanner)  # what a fork copied is no touch
+            task.space.fork(self.scanner)
 
     def exec(self, task: Task, former: int) -> None:
         """A task's old mm is gone; a thread that execs takes its process's pid."""
@@ -462,7 +465,7 @@ class Tracer:
         for start, stop, before, after in found:
             if before != ABSENT and after in (ABSENT, FILE):
                 self.note("touch", "discard", space.owner, start, stop - start)
-            if after != ABSENT:
+            if after not in (ABSENT, COMMON):
                 how = "touch_write" if after == ANON else "touch_read"
                 self.note("touch", how, space.owner, start, stop - start)
 

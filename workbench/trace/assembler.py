@@ -93,7 +93,8 @@ class Assembler:
     Pids name processes while they live and may be used again. One anonymous object per mm holds
     the pages that were ever touched, in order of address; only those are mapped, so total_vm is
     smaller than it was. Touches of threads are their leader's, as are open and close. A descriptor
-    that a child inherited is the parent's. `lost` counts reports that fit nothing known.
+    that a child inherited is the parent's. First touches of shared memory are taken for stores.
+    `lost` counts reports that fit nothing known.
     """
 
     def __init__(self, rename: Callable[[str], str] = str) -> None:
@@ -216,9 +217,12 @@ class Assembler:
         leader = self.leader[task]
         for obj, page, n in self.mm[leader].find(address, address + count):
             count -= n
+            how = op
             if obj >= 0:
                 self.reaches(obj, page + n)
-            self.row(op, leader, obj, page, n)
+                if op == Op.touch_read and self.file_kinds[obj] == "shm":
+                    how = Op.touch_write
+            self.row(how, leader, obj, page, n)
         self.lost += count
 
     def open(self, pid: Hashable, fd: Hashable, file: int) -> None:
