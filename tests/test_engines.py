@@ -16,6 +16,7 @@ from test_twin import SCHEMES, as_knobs
 
 from workbench import schemes
 from workbench.kernel import Knobs, Machine, PlacementError, check, choose, find_truth, simulate
+from workbench.kernel.engine import advance, prepare
 from workbench.kernel.layout import COLUMNS, SCALARS
 from workbench.kernel.names import PRESENT, ZERO
 from workbench.kernel.state import GROWING
@@ -144,6 +145,21 @@ def test_growth_ends_the_same_in_both():
     trace = growing_trace()
     for scheme in SCHEMES:
         assert differences(*both(trace, scheme, Machine(frames=1 << 15))) == []
+
+
+@pytest.mark.parametrize("engine", ["interpreted", "compiled"])
+def test_a_copy_is_a_machine_of_its_own(engine):
+    """Copied half way: both go on, growing their tables, and neither disturbs the other."""
+    trace, scheme = growing_trace(), schemes.get("fraction")
+    k, run, rehash = prepare(trace, scheme, None, None, engine, 1, 0, 0)
+    half = len(trace) // 2
+    advance(k, trace, run, rehash, 0, half)
+    middle = columns(k)
+    other = k.copy()
+    advance(k, trace, run, rehash, half, len(trace))
+    assert columns(other) == middle != columns(k)
+    advance(other, trace, run, rehash, half, len(trace))
+    assert columns(other) == columns(k)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -11,6 +11,7 @@ Cost: about 10 s for the engine when its source has changed, then about 0.2 s fr
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import hashlib
 import operator
@@ -65,6 +66,7 @@ I64, I32, BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 # the table: an address per column, then of the scalars, then the three hooks
 SCALARS_AT = len(COLUMN)
 HOOKS_AT = SCALARS_AT + 1
+LOOSE = (*COLUMNS["event"], "old_word", "old_pte")  # columns that are no field of a record
 
 
 # ---- what numba has to know about the state --------------------------------------------------
@@ -439,14 +441,27 @@ class CompiledState(State):
 
     def set_records(self, table: str, records: np.ndarray) -> None:
         self.records[table] = records
+        base = records.ctypes.data
         for name in COLUMNS[table]:
             setattr(self, name, records[name])
+            self.bases[COLUMN[name]] = base + records.dtype.fields[name][1]
+
+    def copy(self) -> CompiledState:
+        """As in `State`: the records are copied, and every column is a field of the new ones."""
+        other = copy.copy(self)
+        other.records, other.bases = {}, self.bases.copy()
+        for table, records in self.records.items():
+            other.set_records(table, records.copy())
+        other.old_word, other.old_pte = self.old_word, self.old_pte  # read once, long ago
+        other.ev_outcome = self.ev_outcome.copy()
+        return other
 
     def fill(self, column, start: int, stop: int, value: int) -> None:
         column[start:stop] = value
 
     def __init__(self, trace, machine, knobs, scheme, *rest) -> None:
         self.records: dict[str, np.ndarray] = {}
+        self.bases = [0] * len(COLUMN)  # the address of every column
         super().__init__(trace, machine, knobs, scheme, *rest)
         self.addresses = [hook_address(hook)[0] for hook in self.hooks]
 
@@ -474,11 +489,9 @@ class CompiledState(State):
     def call(self, function: Callable, *args):
         """Run a compiled function on this state."""
         scalars = np.array([getattr(self, name) for name in SCALARS], np.int64)
-        columns = [getattr(self, name) for name in COLUMN]
-        table = np.array(
-            [column.ctypes.data for column in columns] + [scalars.ctypes.data] + self.addresses,
-            np.int64,
-        )
+        for name in LOOSE:
+            self.bases[COLUMN[name]] = getattr(self, name).ctypes.data
+        table = np.array([*self.bases, scalars.ctypes.data, *self.addresses], np.int64)
         result = function(table.ctypes.data, *args)
         for name, value in zip(SCALARS, scalars.tolist(), strict=True):
             setattr(self, name, value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from .config import Knobs, Machine, ZoneSet
 from .control import NAMES as CONTROL_FILES
 from .control import parse
@@ -346,6 +348,14 @@ class State:
         self.ev_arg = self.from_values(32, arg)
         self.ev_value = self.from_values(64, value)
         self.ev_outcome = self.new_column(8, n)
+
+    def copy(self) -> State:
+        """A machine of its own in the same state; what never changes is shared."""
+        other = copy.copy(self)
+        for table, columns in COLUMNS.items():
+            for name in columns if table != "event" else ("ev_outcome",):
+                setattr(other, name, list(getattr(self, name)))
+        return other
 
     def grow(self, rehash) -> None:
         """Make every growing table large enough for the event that asked (between events)."""

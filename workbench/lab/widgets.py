@@ -1,0 +1,610 @@
+"""The explorer: one widget app around the picture of `drawing.view`.
+
+Callbacks only write down what is wanted; one worker thread per explorer makes it so, the newest
+wish first, and sends the picture to an `ipywidgets.HTML`. Nothing here prints or uses pyplot or
+Output. Where there are no threads (a kernel inside a web page) the wish is granted at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from html import escape
+from pathlib import Path
+
+import ipywidgets as w
+
+from workbench import scenarios, schemes
+from workbench.results import Comparison
+from workbench.results.units import pages as pages_of_size
+
+from . import words
+from .drawing import view
+from .experiment import MOST, Experiment, experiment
+from .history import Film, Stopped, differences, film
+
+GROUPS = {  # what `hide` may name -> what disappears
+    "scenario": "the choice of the scenario",
+    "schemes": "the choice of the schemes",
+    "parameters": "the scenario's parameters, its seed among them",
+    "nodes": "NUMA nodes and placement",
+    "limits": "limits of containers",
+    "time": "moving through time",
+    "differences": "the search for disagreements",
+    "page": "following a page",
+    "line": "the experiment as a line of text",
+    "save": "saving",
+}
+NOBODY = "(none)"
+PATIENCE = 0.25  # seconds before progress is shown, and before a newer wish interrupts
+FRAME = 0.08  # seconds between two pictures while playing
+IDLE = 60  # seconds without a wish after which the worker ends
+STYLE = """<style onload="this.closest('.wb-explorer').querySelectorAll('.widget-slider').forEach(
+s=>{var h=s.querySelector('.noUi-handle'),l=s.querySelector('label');
+if(h&&l)h.setAttribute('aria-label',l.textContent+' slider')})">
+.wb-explorer{max-width:1140px}
+.wb-explorer .widget-label{min-width:0}
+.wb-explorer .wb-note{max-width:1120px}
+.wb-explorer .wb-note .widget-html-content{line-height:1.45;width:100%}
+.wb-explorer .wb-said .widget-html-content{min-height:42px;max-height:88px;overflow-y:auto}
+.wb-explorer .wb-note p{margin:2px 0}
+.wb-explorer .wb-lives{display:grid;grid-auto-flow:column;grid-auto-columns:1fr;gap:22px}
+.wb-explorer .wb-lives h4{margin:0 0 2px}
+.wb-explorer .wb-lives ul{margin:0;padding-left:16px}
+.wb-explorer .wb-problem{color:#a3161f;font-weight:600}
+.wb-explorer button:focus-visible,.wb-explorer select:focus-visible{outline:2px solid #333}
+</style>"""
+SMALL = {"description_width": "initial"}
+
+
+def field(kind: Callable, label: str, width: str, **options) -> w.Widget:
+    """A labelled control."""
+    return kind(description=label, style=SMALL, layout=w.Layout(width=width), **options)
+
+
+class Explorer(w.VBox):
+    """Choose scenario, schemes and limits; see who pays; move through time.
+
+    Use `lab.explorer(...)` to make one. `wait()` returns when all that was asked has been shown;
+    then `film`, `sentence`, `note` and `line` tell in Python what the browser shows.
+    """
+
+    def __init__(self, wanted: Experiment, engine: str = "auto"):
+        for name in wanted.hide:
+            if name not in GROUPS:
+                raise ValueError(f"hide={name!r}: one of {', '.join(GROUPS)}")
+        self.engine, self.wanted, self.film, self.busy = engine, wanted, None, 0
+        self.problem = ""
+        self._lock = threading.RLock()
+        self._wish = threading.Condition(self._lock)
+        self._asked = self._done = 0
+        self._quiet = False
+        self._token: dict[str, bool] = {"stop": False}
+        self._thread: threading.Thread | None = None
+        self.limit_fields: dict[str, w.BoundedIntText] = {}
+        self.parameter_fields: dict[str, w.Widget] = {}
+        self.place_fields: dict[str, w.Dropdown] = {}
+        self._chores: list[Callable[[], None]] = []
+        self._make_controls()
+        super().__init__(self._rows())
+        self.add_class("wb-explorer")
+        self._show_story_controls()
+        self._ask()
+
+    # -- controls ------------------------------------------------------------------------------
+
+    def _make_controls(self) -> None:
+        wanted, labels = self.wanted, scheme_labels(self.wanted.schemes)
+        self.scenario = field(w.Dropdown, "Scenario", "auto", options=scenarios.names(),
+                              value=wanted.scenario)  # fmt: skip
+        self.schemes = [
+            field(w.Dropdown, f"Scheme {i + 1}", "auto",
+                  options=labels if i == 0 else [NOBODY, *labels],
+                  value=wanted.schemes[i] if i < len(wanted.schemes) else NOBODY)
+            for i in range(MOST)
+        ]  # fmt: skip
+        self.question = w.HTML(layout=w.Layout(margin="0"))
+        self.parameters = w.HBox(layout=w.Layout(flex_flow="row wrap"))
+        self.nodes = w.HBox(layout=w.Layout(flex_flow="row wrap"))
+        self.limits = w.HBox(layout=w.Layout(flex_flow="row wrap"))
+        self.slider = w.IntSlider(description="Event", min=0, max=1, value=1, readout=False,
+                                  style=SMALL, layout=w.Layout(flex="1 1 240px"))  # fmt: skip
+        self.at = field(w.BoundedIntText, "Events done", "170px", min=0, max=1, value=1)
+        self.back = button("◀ Back", "one event back")
+        self.play = w.ToggleButton(description="▶ Play", tooltip="play the events",
+                                   layout=w.Layout(width="auto"))  # fmt: skip
+        self.step = button("Step ▶", "one event on")
+        self.kind = field(w.Dropdown, "Schemes disagree on", "auto",
+                          options=["charges", "refusals", "kills"])  # fmt: skip
+        self.jump = button("First disagreement", "go to the first event with different books")
+        self.next = button("Next", "go to the next one after this moment")
+        self.page = field(w.Text, "Follow page", "290px", placeholder="object:number",
+                          continuous_update=False)  # fmt: skip
+        self.line = field(w.Text, "Experiment", "auto", continuous_update=False)
+        self.line.layout.flex = "1 1 420px"
+        self.folder = field(w.Text, "Folder", "200px", value="explorer", continuous_update=False)
+        self.save = button("Save", "write picture, tables and charts into the folder")
+        self.progress = w.FloatProgress(min=0, max=1, layout=w.Layout(width="180px"))
+        self.cancel = button("Cancel", "keep what was shown before")
+        self.running = w.HBox([w.HTML("Replaying"), self.progress, self.cancel],
+                              layout=w.Layout(display="none"))  # fmt: skip
+        self.picture = w.HTML(layout=w.Layout(margin="4px 0", min_height="200px"))
+        self.said = w.HTML()
+        self.caption = w.HTML()
+        self.lives = w.HTML()
+        self.at.add_class("wb-at")
+        self.page.add_class("wb-page")
+        self.said.add_class("wb-said")
+        for widget in (self.said, self.caption, self.lives, self.question):
+            widget.add_class("wb-note")
+        self._listen()
+
+    def _listen(self) -> None:
+        self.scenario.observe(self._safely(self._on_scenario), "value")
+        for choice in self.schemes:
+            choice.observe(self._safely(self._on_schemes), "value")
+        self.slider.observe(self._safely(lambda c: self._move(c["new"])), "value")
+        self.at.observe(self._safely(lambda c: self._move(c["new"])), "value")
+        self.page.observe(self._safely(self._on_page), "value")
+        self.line.observe(self._safely(self._on_line), "value")
+        self.play.observe(self._safely(self._on_play), "value")
+        for pressed, action in (
+            (self.back, lambda: self._move(self.at.value - 1)),
+            (self.step, lambda: self._move(self.at.value + 1)),
+            (self.jump, lambda: self._chore(lambda: self._find(0))),
+            (self.next, lambda: self._chore(lambda: self._find(self.at.value))),
+            (self.cancel, self._give_up),
+            (self.save, lambda: self._chore(self._save)),
+        ):  # fmt: skip
+            pressed.on_click(self._safely(lambda _, action=action: action()))
+
+    def _rows(self) -> list[w.Widget]:
+        def row(*children: w.Widget | None) -> w.HBox:
+            layout = w.Layout(flex_flow="row wrap", align_items="center", margin="0")
+            return w.HBox([child for child in children if child is not None], layout=layout)
+
+        shown = {name: name not in self.wanted.hide for name in GROUPS}
+
+        def only(name: str, *children: w.Widget) -> list[w.Widget | None]:
+            return [child if shown[name] else None for child in children]
+
+        rows = [
+            w.HTML(STYLE, layout=w.Layout(display="contents")),
+            row(*only("scenario", self.scenario), *only("schemes", *self.schemes)),
+            self.question,
+            row(*only("parameters", self.parameters), *only("nodes", self.nodes)),
+            *only("limits", self.limits),
+            row(*only("time", self.back, self.play, self.step, self.slider, self.at)),
+            row(*only("differences", self.kind, self.jump, self.next), *only("page", self.page),
+                self.running),
+            self.said,
+            self.picture,
+            self.caption,
+            self.lives,
+            row(*only("line", self.line), *only("save", self.folder, self.save)),
+        ]  # fmt: skip
+        return [r for r in rows if r is not None]
+
+    def _show_story_controls(self) -> None:
+        """Controls that depend on the scenario: its parameters and placement."""
+        wanted = self.wanted
+        story = next(r for r in scenarios.table() if r["scenario"] == wanted.scenario)
+        self.question.value = (f"<p><b>{escape(str(story['title']))}.</b> "
+                               f"{escape(str(story['question']))} "
+                               f"<small>{escape(str(story['source']))}</small></p>")  # fmt: skip
+        self.parameter_fields = {
+            name: self._parameter(known, wanted.parameters.get(name, known.default))
+            for name, known in scenarios.parameters(wanted.scenario).items()
+            if name not in ("nodes", "place")
+        }
+        self.parameters.children = tuple(self.parameter_fields.values())
+        known = scenarios.parameters(wanted.scenario).get("nodes")
+        if known is None:
+            self.place_fields, self.nodes.children = {}, ()
+            return
+        value = wanted.parameters.get("nodes", known.default)
+        count = field(w.Dropdown, "NUMA nodes", "auto", options=list(known.choices), value=value)
+        count.observe(self._safely(self._on_parameters), "value")
+        self.node_count, self.place_fields = count, {}
+        self.nodes.children = (count,)
+
+    def _parameter(self, known: scenarios.Parameter, value: object) -> w.Widget:
+        label = known.name.replace("_", " ")
+        if known.choices == (False, True):
+            control = w.Checkbox(description=label, value=bool(value), indent=False,
+                                 layout=w.Layout(width="auto", margin="2px 12px"))  # fmt: skip
+        elif known.choices:
+            options = [("as the story has it", None)] if known.optional else []
+            options += [(str(choice), choice) for choice in known.choices]
+            control = field(w.Dropdown, label, "auto", options=options, value=value)
+        elif known.low is not None and not known.optional:
+            control = field(w.BoundedIntText, label, "150px", min=known.low, max=known.high,
+                            value=value, continuous_update=False)  # fmt: skip
+        else:
+            text = "" if value is None else str(value)
+            control = field(w.Text, label, "150px", value=text, placeholder="own choice",
+                            continuous_update=False)  # fmt: skip
+        control.observe(self._safely(self._on_parameters), "value")
+        return control
+
+    def _show_run_controls(self, made: Film) -> None:
+        """Controls that depend on the run: limits, placement, the length of time."""
+        n, trace = made.events, made.histories[0].run.trace
+        self.slider.max = self.at.max = n
+        boxes = [c for c in trace.containers if c.name != "root"]
+        if [c.name for c in boxes] != list(self.limit_fields):
+            self.limit_fields, rows = {}, []
+            peaks = [int(x) // int(h.run.state.unit) for h in made.histories
+                     for x in h.run.state.peak[: len(trace.containers)]]  # fmt: skip
+            given = [c.limit for c in boxes if c.limit is not None and c.limit < 1 << 20]
+            top = int(1.5 * max([16, *peaks, *given]))
+            for box in boxes[:8]:
+                value = top if box.limit is None else min(box.limit, top)
+                slider = w.IntSlider(description=f"Limit of {box.name}", min=0, max=top,
+                                     value=value, readout=False, style=SMALL,
+                                     layout=w.Layout(width="250px"))  # fmt: skip
+                number = field(w.BoundedIntText, pages_label(box.name, value, top), "190px",
+                               min=0, max=top, value=value)  # fmt: skip
+                number.tooltip = f"{top} pages (the right end): no limit"
+                for control in (slider, number):
+                    hear = functools.partial(self._on_limit, box.name, slider, number)
+                    control.observe(self._safely(hear), "value")
+                self.limit_fields[box.name] = number
+                rows.append(w.HBox([slider, number], layout=w.Layout(margin="0 14px 0 0")))
+            self.limits.children = tuple(rows)
+        where = made.story.parameters.get("place")
+        many = int(made.story.machine.nodes)
+        if isinstance(where, dict) and many > 1 and list(where) != list(self.place_fields):
+            self.place_fields = {
+                box: field(w.Dropdown, f"{box} on node", "auto", options=list(range(many)),
+                           value=node)
+                for box, node in where.items()
+            }  # fmt: skip
+            for choice in self.place_fields.values():
+                choice.observe(self._safely(self._on_parameters), "value")
+            self.nodes.children = (self.node_count, *self.place_fields.values())
+        elif many == 1 and self.place_fields:
+            self.place_fields, self.nodes.children = {}, (self.node_count,)
+
+    # -- callbacks: write down what is wanted --------------------------------------------------
+
+    def _safely(self, action: Callable) -> Callable:
+        """A callback that shows its mistakes, and that our own changes do not set off."""
+
+        @functools.wraps(action)
+        def heard(change):
+            if self._quiet:
+                return
+            try:
+                action(change)
+            except Exception as problem:
+                self._tell(problem)
+
+        return heard
+
+    def _want(self, **changes) -> None:
+        with self._lock:
+            self.wanted = self.wanted.but(**changes)
+        self._ask()
+
+    def _on_scenario(self, change) -> None:
+        self.play.value = False
+        with self._lock:
+            self.wanted = Experiment(change["new"], self.wanted.schemes, hide=self.wanted.hide)
+            self.limit_fields, self.place_fields = {}, {}
+        self._show_story_controls()
+        self._ask()
+
+    def _on_schemes(self, change) -> None:
+        chosen = tuple(c.value for c in self.schemes if c.value != NOBODY)
+        self._want(schemes=chosen)
+
+    def _on_parameters(self, change) -> None:
+        known = scenarios.parameters(self.wanted.scenario)
+        found: dict[str, object] = {}
+        for name, control in self.parameter_fields.items():
+            value = control.value
+            if isinstance(control, w.Text):
+                value = number_of(name, value) if value.strip() else None
+            if value != known[name].default:
+                found[name] = value
+        if "nodes" in known and self.node_count.value != known["nodes"].default:
+            found["nodes"] = self.node_count.value
+            if self.place_fields:
+                found["place"] = {box: c.value for box, c in self.place_fields.items()}
+        self._want(parameters=found, at=None)
+
+    def _on_limit(self, box: str, slider: w.IntSlider, number: w.BoundedIntText, change) -> None:
+        value = change["new"]
+        self._set((slider, "value", value), (number, "value", value))
+        limit = None if value == number.max else value
+        self._set((number, "description", pages_label(box, value, number.max)))
+        self._want(limits={**self.wanted.limits, box: limit})
+
+    def _move(self, at: int) -> None:
+        if self.film is not None:
+            self._want(at=max(0, min(at, self.film.events)))
+
+    def _on_play(self, change) -> None:
+        if change["new"] and self.film and (self.wanted.at or self.film.events) >= self.film.events:
+            self._want(at=0)
+        with self._wish:
+            self._wish.notify_all()
+
+    def _on_page(self, change) -> None:
+        name = change["new"].strip()
+        if not name:
+            self._want(page=None)
+            return
+        obj, _, index = name.rpartition(":")
+        if not index.isdigit():
+            raise ValueError(f"Follow page {name!r}: write OBJECT:NUMBER, for example "
+                             f"{self.film.rows[0].obj if self.film else 'libc'}:0")  # fmt: skip
+        if self.film:
+            self.film.histories[0].run.page_number(obj, int(index))
+        self._want(page=(obj, int(index)))
+
+    def _on_line(self, change) -> None:
+        found = Experiment.parse(change["new"]).but(hide=self.wanted.hide)
+        self.load(found)
+
+    def load(self, wanted: Experiment) -> None:
+        """Show another experiment."""
+        labels = scheme_labels(wanted.schemes)
+        changes = [(self.scenario, "value", wanted.scenario)]
+        for i, choice in enumerate(self.schemes):
+            options = tuple(labels if i == 0 else [NOBODY, *labels])
+            value = wanted.schemes[i] if i < len(wanted.schemes) else NOBODY
+            changes += [(choice, "options", options), (choice, "value", value)]
+        self._set(*changes)
+        with self._lock:
+            self.wanted, self.limit_fields, self.place_fields = wanted, {}, {}
+        self._show_story_controls()
+        self._ask()
+
+    def _set(self, *changes: tuple[w.Widget, str, object]) -> None:
+        """Change controls without hearing ourselves."""
+        with self._lock:
+            before, self._quiet = self._quiet, True
+            try:
+                for widget, name, value in changes:
+                    if getattr(widget, name) != value:
+                        setattr(widget, name, value)
+            finally:
+                self._quiet = before
+
+    # -- the worker: make it so ----------------------------------------------------------------
+
+    def _ask(self) -> None:
+        """Have the newest wish granted, soon."""
+        with self._wish:
+            self._asked += 1
+            if sys.platform == "emscripten":  # no threads
+                self._grant(self._token)
+                return
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, args=(self._token,),
+                                                name="workbench explorer", daemon=True)  # fmt: skip
+                self._thread.start()
+            self._wish.notify_all()
+
+    def _chore(self, chore: Callable[[], None]) -> None:
+        """Have something done by the worker, after the picture."""
+        with self._lock:
+            self._chores.append(chore)
+        self._ask()
+
+    def _work(self, token: dict[str, bool]) -> None:
+        while not token["stop"]:
+            with self._wish:
+                if self._asked == self._done:
+                    if not self.play.value:
+                        if not self._wish.wait(IDLE) and self._asked == self._done:
+                            self._thread = None  # the next wish starts another
+                            return
+                    elif not self._wish.wait(FRAME) and self._asked == self._done:
+                        self._advance()
+                if self._asked == self._done:
+                    continue
+            self._grant(token)
+
+    def _advance(self) -> None:
+        """One picture further while playing."""
+        n, at = self.film.events, self.wanted.at
+        at = min(n, (n if at is None else at) + max(1, n // 250))
+        self.wanted = self.wanted.but(at=at)
+        self._asked += 1
+        if at == n:
+            self._set((self.play, "value", False))
+
+    def _grant(self, token: dict[str, bool]) -> None:
+        with self._lock:
+            number, wanted, chores = self._asked, self.wanted, self._chores
+            self._chores = []
+        try:
+            self._show(wanted, token, number)
+            for chore in chores:
+                chore()
+        except Stopped:
+            with self._lock:
+                self._chores = chores + self._chores
+        except Exception as problem:
+            if not token["stop"]:
+                self._tell(problem)
+        finally:
+            with self._wish:
+                if not token["stop"]:
+                    self._done = max(self._done, number)
+                    self.running.layout.display = "none"
+                self._wish.notify_all()
+
+    def _show(self, wanted: Experiment, token: dict[str, bool], number: int) -> None:
+        made = self.film
+        if made is None or made.experiment.rerun() != wanted.rerun():
+            begun = time.monotonic()
+
+            def stop() -> bool:
+                late = time.monotonic() - begun > PATIENCE
+                return token["stop"] or (late and self._asked != number)
+
+            def progress(share: float) -> None:
+                if time.monotonic() - begun > PATIENCE and not token["stop"]:
+                    self.running.layout.display = "flex"
+                    self.progress.value = share
+
+            made = film(wanted, engine=self.engine, progress=progress, stop=stop)
+            if token["stop"]:
+                raise Stopped
+        at = made.events if wanted.at is None else min(wanted.at, made.events)
+        svg = view(made, at, wanted.page, f"wb{id(self) % 99991}")
+        with self._lock:
+            fresh, self.film, self.problem = made is not self.film, made, ""
+            if fresh:
+                before, self._quiet = self._quiet, True
+                try:
+                    self._show_run_controls(made)
+                finally:
+                    self._quiet = before
+            self.picture.value = svg
+            page = "" if wanted.page is None else f"{wanted.page[0]}:{wanted.page[1]}"
+            self._set((self.slider, "value", at), (self.at, "value", at),
+                      (self.page, "value", page), (self.line, "value", str(wanted)))  # fmt: skip
+            self.sentence = words.moment_text(made, [h.moment(at) for h in made.histories])
+            self._set((self.caption, "value", f"<p>{escape(self.sentence, False)}</p>"))
+            self._note(wanted.other_version())
+        if wanted.page is None:
+            self.lives.value = ""
+        elif fresh or wanted.page != getattr(self, "_told", None):
+            self.lives.value = lives_html(made, *wanted.page)
+        self._told = wanted.page
+
+    def _note(self, note: str = "") -> None:
+        """Say something above the picture: why schemes differ, what was saved."""
+        self.note = note
+        said = f"<p role='status'>{escape(note, False)}</p>" if note else ""
+        self._set((self.said, "value", said))
+
+    def _tell(self, problem: Exception) -> None:
+        """Show what was wrong; the picture stays."""
+        self.problem = str(problem).strip("'\"") or type(problem).__name__
+        self.said.value = f'<p role="alert" class="wb-problem">{escape(self.problem, False)}</p>'
+
+    def _give_up(self) -> None:
+        """Cancel: leave the worker to notice, and go back to what is shown."""
+        with self._wish:
+            self._token["stop"] = True
+            self._token, self._thread, self._chores = {"stop": False}, None, []
+            self._done = self._asked
+            self.running.layout.display = "none"
+            shown = self.film.experiment if self.film else None
+            self._wish.notify_all()
+        if shown is not None:
+            self.load(shown.but(at=self.at.value, page=self.wanted.page))
+        self._chore(lambda: self._note("Cancelled: this is what was shown before."))
+
+    # -- what buttons do -----------------------------------------------------------------------
+
+    def _find(self, after: int) -> None:
+        kind, made = self.kind.value, self.film
+        if len(made.histories) < 2:
+            raise ValueError("One scheme cannot disagree: choose a second one.")
+        at = next((at for at in differences(made, kind) if at > after), None)
+        if at is None:
+            more = f" after event {after:,}" if after else ""
+            self._note(f"The schemes do not disagree on {kind}{more}.")
+            return
+        said = words.difference_text(made, at, kind)
+        with self._lock:
+            self.wanted = self.wanted.but(at=at)
+        self._show(self.wanted, self._token, self._asked)
+        self._note(said)
+
+    def _save(self) -> None:
+        files = self.write(Path(self.folder.value or "explorer"))
+        self._note(f"{len(files)} files in {self.folder.value}")
+
+    def write(self, folder: str | Path) -> list[Path]:
+        """Write picture.svg, experiment.txt, and the comparison's tables and charts."""
+        from workbench.results.export import write_files
+
+        made = self.film
+        svg = view(made, self.wanted.at, self.wanted.page)
+        own = {"picture.svg": svg.encode() + b"\n", "experiment.txt": f"{self.wanted}\n".encode()}
+        saved = Comparison([h.run for h in made.histories]).save(folder)
+        return [*write_files(Path(folder), own), *saved]
+
+    # -- for notebooks and tests ---------------------------------------------------------------
+
+    def wait(self, timeout: float = 60) -> Explorer:
+        """Block until everything asked is shown. Raises TimeoutError, or ValueError for a mistake
+        that the explorer shows."""
+        with self._wish:
+            if not self._wish.wait_for(lambda: self._done == self._asked, timeout):
+                raise TimeoutError(f"the explorer was not ready after {timeout} s")
+        if self.problem:
+            raise ValueError(self.problem)
+        return self
+
+    def _repr_mimebundle_(self, **options):
+        """The widget; with WORKBENCH_LAB=static what can be seen without a kernel."""
+        if os.environ.get("WORKBENCH_LAB") != "static":
+            return super()._repr_mimebundle_(**options)
+        self.wait()
+        shown = view(self.film, self.wanted.at, self.wanted.page)
+        return {"image/svg+xml": shown, "text/plain": self.sentence}
+
+
+def pages_label(box: str, value: int, top: int) -> str:
+    """The label of a limit's number; the right end of the slider means no limit."""
+    return f"{box}: no limit" if value == top else f"{box}: pages"
+
+
+def button(label: str, tooltip: str) -> w.Button:
+    return w.Button(description=label, tooltip=tooltip, layout=w.Layout(width="auto"))
+
+
+def scheme_labels(chosen: Iterable[str]) -> list[str]:
+    """All schemes, and those chosen with options."""
+    return list(dict.fromkeys([*schemes.names(), *chosen]))
+
+
+def number_of(name: str, given: str) -> int:
+    try:
+        return pages_of_size(given)
+    except ValueError as problem:
+        raise ValueError(f"{name}: {problem}") from problem
+
+
+def lives_html(made: Film, obj: str, page: int) -> str:
+    """The life of a page under every scheme, side by side."""
+    columns = []
+    for h in made.histories:
+        lines = "".join(f"<li>{escape(line, False)}</li>"
+                        for line in words.page_story(h, obj, page))  # fmt: skip
+        columns.append(f"<div><h4>{escape(obj)}[{page}] under {escape(h.label)}</h4>"
+                       f"<ul>{lines}</ul></div>")  # fmt: skip
+    return f'<div class="wb-lives">{"".join(columns)}</div>'
+
+
+def explorer(
+    scenario: str = "shared_page",
+    chosen: Iterable[str] | str | None = None,
+    *,
+    hide: Iterable[str] = (),
+    engine: str = "auto",
+    **fields,
+) -> Explorer:
+    """The explorer on a scenario and one to four schemes, or on an experiment's line of text.
+
+    hide     groups of controls that stay locked (`GROUPS`), for teaching
+    fields   of `Experiment`: parameters, limits, at, page
+
+    Raises ValueError for unknown names and values out of range.
+    """
+    hide = (hide,) if isinstance(hide, str) else tuple(hide)
+    found = experiment(scenario, chosen, **fields)
+    return Explorer(found.but(hide=hide or found.hide, version=found.version), engine)
