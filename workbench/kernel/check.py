@@ -213,7 +213,7 @@ def check_containers(k) -> None:
         while e != head:
             owed[head // HEADS] += int(worth(k, e)) if worth else 0
             if k.bills:
-                billed[head // HEADS] += int(k.unit // k.page_holders[k.entry_page[e]])
+                billed[head // HEADS] += int(k.unit) // int(k.page_holders[k.entry_page[e]])
             e = k.entry_next[e]
     owed = with_descendants(k, owed)
     check_files(k)

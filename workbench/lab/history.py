@@ -18,7 +18,7 @@ from fractions import Fraction
 from workbench import scenarios, schemes
 from workbench.kernel import AccessError, Knobs, State, choose
 from workbench.kernel.engine import advance, prepare
-from workbench.kernel.names import HUGE
+from workbench.kernel.names import HUGE, SAMPLE_WIDTH, SAMPLED
 from workbench.results import Run, tables
 from workbench.results.run import with_limits
 from workbench.trace import Op
@@ -55,16 +55,13 @@ class Moment:
     usage: tuple[Fraction, ...]
     limit: tuple[int | None, ...]
     failcnt: tuple[int, ...]
+    charged: Fraction  # to all together; what a parent pays for its children counts once
     frames: int  # those the scheme's charges are compared with
     frames_are: str  # what those are: mapped, resident, in use
     user: int  # frames with pages of files and tasks
     kernel: int
     nodes: tuple[int, ...]
     kills: int
-
-    @property
-    def charged(self) -> Fraction:
-        return sum(self.usage, Fraction(0))
 
 
 @dataclass(eq=False)
@@ -109,11 +106,13 @@ class History:
         columns = (k.zone_anon, k.zone_file, k.zone_special, k.zone_kernel)
         kinds = [[int(column[z]) for z in range(k.zones)] for column in columns]
         user, kernel = sum(map(sum, kinds[:3])), sum(kinds[3])
+        usage = tuple(Fraction(int(k.usage[c]), int(k.unit)) for c in boxes)
+        charged = sum((usage[c] for c in boxes if k.parent[c] < 0), Fraction(0))
         return Moment(
-            at, tuple(Fraction(int(k.usage[c]), int(k.unit)) for c in boxes),
+            at, usage,
             tuple(None if k.limit[c] >= HUGE else int(k.limit[c]) for c in boxes),
-            tuple(int(k.failcnt[c]) for c in boxes), *compared(self.run, k, user, kernel), user,
-            kernel,
+            tuple(int(k.failcnt[c]) for c in boxes), charged,
+            *compared(self.run, k, user, kernel), user, kernel,
             tuple(per_node(k, [sum(zone) for zone in zip(*kinds, strict=True)])),
             self.run.kills_in(k),
         )  # fmt: skip
@@ -128,7 +127,7 @@ def compared(run: Run, k: State, user: int, kernel: int) -> tuple[int, str]:
     parts = run.scheme.parts
     if parts.placement == "own_zone":
         return user + kernel, "in use"  # every frame of a zone is its owner's
-    if getattr(parts, "coverage", "mapped") == "resident":
+    if parts.coverage == "resident":
         return user + (kernel if getattr(parts, "kernel_memory", False) else 0), "resident"
     return int(k.mapped_pages), "mapped"
 
@@ -287,22 +286,23 @@ def columns(run: Run) -> tuple[list, list, list, list, list]:
     """times, usage, limit, failcnt per container, frames per node: the samples, and the start."""
     k, width = run.state, run.state.sample_width
     n, boxes, zones, unit = len(run.trace), k.containers, k.zones, k.unit
+    fields, books_end = SAMPLE_WIDTH, 1 + SAMPLE_WIDTH * k.containers
+    told = [SAMPLED.index(name) for name in ("usage", "limit", "failcnt")]
     flat = k.sample[: k.sample_top]
     cells = [column(flat, i, width) for i in range(width)]
-    times, books = cells[0], cells[1 : 1 + 9 * boxes]
-    frames = cells[1 + 9 * boxes :]
+    times, books, frames = cells[0], cells[1:books_end], cells[books_end:]
     if not times or times[-1] != n:
         times.append(n)
         for c in range(boxes):
-            for i, last in enumerate((k.usage, k.limit, k.failcnt)):
-                books[9 * c + i].append(int(last[c]))
+            for i, last in zip(told, (k.usage, k.limit, k.failcnt), strict=True):
+                books[fields * c + i].append(int(last[c]))
         for z in range(zones):
             kinds = (k.zone_anon, k.zone_file, k.zone_special, k.zone_kernel)
             for i, last in enumerate(kinds):
                 frames[4 * z + i].append(int(last[z]))
-    usage = [[u / unit for u in books[9 * c]] for c in range(boxes)]
-    limit = [[None if x >= HUGE else x for x in books[9 * c + 1]] for c in range(boxes)]
-    failed = [books[9 * c + 2] for c in range(boxes)]
+    usage, limit, failed = ([books[fields * c + i] for c in range(boxes)] for i in told)
+    usage = [[u / unit for u in column] for column in usage]
+    limit = [[None if x >= HUGE else x for x in column] for column in limit]
     nodes = [[0] * len(times) for _ in range(k.nodes)]
     for z in range(zones):
         total = [sum(kinds) for kinds in zip(*frames[4 * z : 4 * z + 4], strict=True)]
