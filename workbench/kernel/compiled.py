@@ -44,7 +44,9 @@ from numba.extending import intrinsic
 
 from . import hooks as hooks_module
 from . import replay, tables
+from .guard import RESULTS, mistake
 from .layout import COLUMNS, SCALARS
+from .names import TROUBLE
 from .state import State
 
 BITS = {name: bits for table in COLUMNS.values() for name, bits in table.items()}
@@ -66,6 +68,7 @@ I64, I32, BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 # the table: an address per column, then of the scalars, then the three hooks
 SCALARS_AT = len(COLUMN)
 HOOKS_AT = SCALARS_AT + 1
+LENGTHS_AT = HOOKS_AT + 8  # every column's rows, for checked hooks alone; 8: room for hooks
 LOOSE = (*COLUMNS["event"], "old_word", "old_pte")  # columns that are no field of a record
 
 
@@ -88,11 +91,27 @@ class ColumnType(types.Type):
         super().__init__(name=f"Column({column})")
 
 
-STATE = StateType()
+class CheckedType(StateType):
+    """The same for hooks that a user wrote: every index and number is looked at (`guard`)."""
+
+    def __init__(self) -> None:
+        types.Type.__init__(self, name="Checked")
+
+
+class CheckedColumn(ColumnType):
+    def __init__(self, column: str) -> None:
+        super().__init__(column)
+        self.column = column
+        self.name = f"Checked({column})"
+
+
+STATE, CHECKED = StateType(), CheckedType()
 
 
 @register_default(StateType)
+@register_default(CheckedType)
 @register_default(ColumnType)
+@register_default(CheckedColumn)
 class AddressModel(models.PrimitiveModel):
     def __init__(self, manager, numba_type) -> None:
         super().__init__(manager, numba_type, I64)
@@ -104,7 +123,7 @@ class StateAttributes(AttributeTemplate):
 
     def generic_resolve(self, state, name: str):
         if name in COLUMN:
-            return ColumnType(name)
+            return CheckedColumn(name) if isinstance(state, CheckedType) else ColumnType(name)
         return types.int64 if name in SCALAR else None
 
 
@@ -133,6 +152,8 @@ def scalar_pointer(builder, state, name: str):
 @lower_getattr_generic(StateType)
 def get_attribute(context, builder, state_type, state, name: str):
     if name in COLUMN:
+        if isinstance(state_type, CheckedType):  # its length is looked up when it is used
+            return builder.add(state, I64(8 * COLUMN[name]))
         return table_cell(builder, state, COLUMN[name])
     return alone(builder, builder.load(scalar_pointer(builder, state, name)), f"k.{name}")
 
@@ -140,6 +161,9 @@ def get_attribute(context, builder, state_type, state, name: str):
 @lower_setattr_generic(StateType)
 def set_attribute(context, builder, sig, args, name: str) -> None:
     value = context.cast(builder, args[1], sig.args[1], types.int64)
+    if name == "warnings" and isinstance(sig.args[0], CheckedType):
+        broken = builder.load(scalar_pointer(builder, args[0], "has_broken"))
+        refuse(context, builder, builder.icmp_signed("==", broken, I64(0)))
     alone(builder, builder.store(value, scalar_pointer(builder, args[0], name)), f"k.{name}")
 
 
@@ -162,6 +186,47 @@ def item_pointer(builder, column: ColumnType, base, index):
     byte = builder.mul(index, I64(column.stride), flags=("nsw",))
     row = builder.gep(builder.inttoptr(base, BYTE.as_pointer()), [byte])
     return builder.bitcast(row, ir.IntType(column.bits).as_pointer())
+
+
+def refuse(context, builder, wrong) -> None:
+    """Leave a hook where a test fails; what was wrong is found out when it is done again."""
+    with builder.if_then(wrong, likely=False):
+        context.call_conv.return_user_exc(builder, IndexError, ())
+
+
+def checked_base(context, builder, address, index):
+    """The base of a checked column, of which we hold the table cell; leaves if there is no row."""
+    cell = builder.inttoptr(address, I64.as_pointer())
+    rows = builder.load(builder.gep(cell, [I64(LENGTHS_AT)]))
+    refuse(context, builder, builder.icmp_unsigned(">=", index, rows))
+    return builder.load(cell)
+
+
+@lower_builtin(operator.getitem, CheckedColumn, types.Integer)
+def get_checked(context, builder, sig, args):
+    column, kind = sig.args
+    index = context.cast(builder, args[1], kind, types.int64)
+    base = checked_base(context, builder, args[0], index)
+    plain = types.int64(ColumnType(column.column), types.int64)
+    return get_item(context, builder, plain, (base, index))
+
+
+@lower_builtin(operator.setitem, CheckedColumn, types.Integer, types.Integer)
+def set_checked(context, builder, sig, args):
+    column, *kinds = sig.args
+    index, value = (
+        context.cast(builder, arg, kind, types.int64)
+        for arg, kind in zip(args[1:], kinds, strict=True)
+    )
+    base = checked_base(context, builder, args[0], index)
+    if column.bits < 64:
+        narrow = builder.trunc(value, ir.IntType(column.bits))
+        wide = builder.zext(narrow, I64) if column.bits == 8 else builder.sext(narrow, I64)
+        refuse(context, builder, builder.icmp_signed("!=", wide, value))
+    if column.column == "usage":
+        refuse(context, builder, builder.icmp_signed("<", value, I64(0)))
+    plain = types.none(ColumnType(column.column), types.int64, types.int64)
+    return set_item(context, builder, plain, (base, index, value))
 
 
 @lower_builtin(operator.getitem, ColumnType, types.Integer)
@@ -189,6 +254,12 @@ def set_item(context, builder, sig, args):
 def state_at(typing, address):
     """Read a number as the address of a state's table."""
     return STATE(types.int64), lambda context, builder, sig, args: args[0]
+
+
+@intrinsic
+def checked_at(typing, address):
+    """The same for hooks that a user wrote."""
+    return CHECKED(types.int64), lambda context, builder, sig, args: args[0]
 
 
 @intrinsic
@@ -242,11 +313,13 @@ class Part(JITCodeLibrary):
 class Lean(compiler.CompilerBase):
     """The passes of numba's pipeline that the compiled subset of Python needs."""
 
+    rewrites: tuple = ()
+
     def define_pipelines(self) -> list[PassManager]:
         passes = PassManager("workbench")
         for step in (
             untyped_passes.TranslateByteCode, untyped_passes.FixupArgs,
-            untyped_passes.IRProcessing, untyped_passes.ReconstructSSA,
+            untyped_passes.IRProcessing, *self.rewrites, untyped_passes.ReconstructSSA,
             typed_passes.NopythonTypeInference, typed_passes.PreLowerStripPhis,
             typed_passes.IRLegalization, typed_passes.NativeLowering,
             typed_passes.NoPythonBackend,
@@ -254,6 +327,12 @@ class Lean(compiler.CompilerBase):
             passes.add_pass(step, step._name)
         passes.finalize()
         return [passes]
+
+
+class LeanOwn(Lean):
+    """And what `raise` and `assert` in a user's hook need."""
+
+    rewrites = (untyped_passes.GenericRewrites,)
 
 
 class Linked(CPUDispatcher):
@@ -295,15 +374,16 @@ def compile_plain(function: Callable):
         scope = {"__builtins__": __builtins__, "__name__": function.__module__}
         for name in function.__code__.co_names:
             value = function.__globals__.get(name)
-            ours = isinstance(value, python_types.FunctionType) and value.__module__.startswith(
-                "workbench."
-            )
-            if ours or value in linked_callables():
+            if isinstance(value, python_types.FunctionType) or value in linked_callables():
                 scope[name] = compile_plain(value)
             elif name in function.__globals__:
                 scope[name] = value
         twin = python_types.FunctionType(function.__code__, scope, function.__name__)
-        linked[function] = Linked(twin, targetoptions=LINKED, pipeline_class=Lean)
+        if "__own__" in function.__globals__:
+            options = LINKED | {"error_model": "python"}  # division by zero is a mistake
+            linked[function] = Linked(twin, targetoptions=options, pipeline_class=LeanOwn)
+        else:
+            linked[function] = Linked(twin, targetoptions=LINKED, pipeline_class=Lean)
     return linked[function]
 
 
@@ -383,6 +463,36 @@ def hook_template(address, page, c, paid):
     return plain(state_at(address), page, c, paid)  # noqa: F821
 
 
+@intrinsic
+def attempt(typing, hook, state, page, c, paid):
+    """Call a user's hook; where it fails, or its result cannot be, the machine stops."""
+    made = hook.dispatcher.overloads[CHECKED, types.int64, types.int64, types.int64]
+
+    def generate(context, builder, sig, args):
+        context.add_linking_libs([made.library])
+        status, found = context.call_internal_no_propagate(
+            builder, made.fndesc, made.signature, args[1:]
+        )
+        result, wrong = I64(0), status.is_error
+        if hook.dispatcher.result:
+            result = context.cast(builder, found, made.signature.return_type, types.int64)
+            wrong = builder.or_(wrong, builder.icmp_signed("<", result, I64(0)))
+        if hook.dispatcher.result == "container":
+            there = builder.load(scalar_pointer(builder, args[1], "containers"))
+            wrong = builder.or_(wrong, builder.icmp_signed(">=", result, there))
+        with builder.if_then(wrong, likely=False):
+            for name, value in (("trouble", 1), ("hung", TROUBLE)):
+                pointer = scalar_pointer(builder, args[1], name)
+                alone(builder, builder.store(I64(value), pointer), f"k.{name}")
+        return builder.select(wrong, I64(0), result)
+
+    return types.int64(hook, CHECKED, *[types.int64] * 3), generate
+
+
+def own_template(address, page, c, paid):
+    return attempt(plain, checked_at(address), page, c, paid)  # noqa: F821
+
+
 @functools.cache
 def functions() -> tuple[Callable, Callable, Callable]:
     """The compiled engine: run(k, start, stop), rehash(k, old_slots), truth(k, unit)."""
@@ -404,17 +514,28 @@ def functions() -> tuple[Callable, Callable, Callable]:
 
 
 @functools.cache
-def hook_address(function: Callable) -> tuple[int, object]:
-    """The machine address of a scheme's hook, and what keeps it alive."""
-    file = Path(function.__code__.co_filename)
-    name = f"{function.__module__}.{function.__qualname__}".replace(".", "_")
+def hook_address(function: Callable, name: str) -> tuple[int, object]:
+    """The machine address of a scheme's hook, and what keeps it alive.
+
+    A user's hook (`__own__` among its globals) may come from a notebook cell: compiled in memory,
+    every time, with checks. Ours are kept on disk.
+    """
+    own = "__own__" in function.__globals__
     i64 = types.int64
-    template = named(hook_template, name, plain=part_of(function, STATE, i64, i64, i64))
-    if file.exists():
+    part = part_of(function, CHECKED if own else STATE, i64, i64, i64)
+    if own:
+        part.result = RESULTS.get(name)
+        template = named(own_template, name, plain=part)
+        done = cfunc(i64(i64, i64, i64, i64), **OPTIONS)(template)
+        return done.address, done
+    name = f"{function.__module__}.{function.__qualname__}".replace(".", "_")
+    template = named(hook_template, name, plain=part)
+    file = Path(function.__code__.co_filename)
+    if not file.exists():
+        done = cfunc(i64(i64, i64, i64, i64), **OPTIONS)(template)
+    else:
         key = source_key(*kernel_sources(), file)
         done = cached(key, cfunc, template, i64(i64, i64, i64, i64))
-    else:
-        done = cfunc(i64(i64, i64, i64, i64), **OPTIONS)(template)
     return done.address, done
 
 
@@ -463,7 +584,17 @@ class CompiledState(State):
         self.records: dict[str, np.ndarray] = {}
         self.bases = [0] * len(COLUMN)  # the address of every column
         super().__init__(trace, machine, knobs, scheme, *rest)
-        self.addresses = [hook_address(hook)[0] for hook in self.hooks]
+        self.addresses = []
+        for name, hook in scheme.hooks.items():
+            try:
+                self.addresses.append(hook_address(hook, name)[0])
+            except numba.core.errors.NumbaError as problem:
+                line = getattr(problem.loc, "line", hook.__code__.co_firstlineno)
+                words = "cannot be compiled: " + str(problem).partition("\n")[2].partition("\n")[0]
+                raise mistake(scheme.label, name, hook, line, words) from problem
+        if scheme.own:
+            room = LENGTHS_AT - len(COLUMN) - 1 - len(self.addresses)
+            self.addresses += [0] * room
 
     def load_events(self, trace, knobs) -> None:
         """As in `State`, without a loop over the events that carry no value."""
@@ -491,8 +622,19 @@ class CompiledState(State):
         scalars = np.array([getattr(self, name) for name in SCALARS], np.int64)
         for name in LOOSE:
             self.bases[COLUMN[name]] = getattr(self, name).ctypes.data
-        table = np.array([*self.bases, scalars.ctypes.data, *self.addresses], np.int64)
+        cells = [*self.bases, scalars.ctypes.data, *self.addresses]
+        if len(cells) == LENGTHS_AT:  # hooks that look before they leap
+            cells += [len(getattr(self, name)) for name in COLUMN]
+        table = np.array(cells, np.int64)
         result = function(table.ctypes.data, *args)
         for name, value in zip(SCALARS, scalars.tolist(), strict=True):
             setattr(self, name, value)
         return result
+
+    def as_plain(self) -> State:
+        """The same machine at this moment, to go on interpreted."""
+        k = object.__new__(State)
+        for name, value in vars(self).items():
+            if name not in ("records", "addresses", "bases"):
+                setattr(k, name, value.tolist() if isinstance(value, np.ndarray) else value)
+        return k

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from .config import Knobs, Machine
+from .guard import HookError
 from .names import HANG
 from .replay import run, truth
 from .state import State
@@ -75,6 +77,36 @@ def advance(k: State, trace, do_run, do_rehash, start: int, stop: int) -> None:
         start = done
 
 
+def explain_trouble(trace, scheme, machine, knobs, i: int) -> None:
+    """A compiled hook failed in event i: do that event again, interpreted, which raises HookError.
+
+    Cost: the replay up to there, compiled, and one state copied.
+    """
+    k, do_run, do_rehash = prepare(trace, scheme, machine, knobs, "compiled", 1, 0, 0)
+    advance(k, trace, do_run, do_rehash, 0, i)
+    advance(k.as_plain(), trace, run, rehash, i, i + 1)
+    raise HookError(f"scheme {scheme.label}: a hook fails at event {i + 1}, compiled only")
+
+
+def named(trace, error: HookError, i: int) -> HookError:
+    """The error with the event it happened in."""
+    event = next(islice(trace.events(), i, None))
+    words = (event.task, event.op.name, event.target)
+    return HookError(f"{error}\n  at event {i + 1}: {' '.join(filter(None, words))}")
+
+
+def advance_named(k: State, trace, scheme, machine, knobs, do_run, do_rehash, start, stop) -> None:
+    """`advance` for a user's scheme: a failing hook ends as a HookError that says where."""
+    try:
+        advance(k, trace, do_run, do_rehash, start, stop)
+        if k.trouble:
+            i = next(i for i in range(start, stop) if k.ev_outcome[i] == HANG)
+            k.clock = i
+            explain_trouble(trace, scheme, machine, knobs, i)
+    except HookError as error:
+        raise named(trace, error, k.clock) from None
+
+
 def simulate(
     trace,
     scheme,
@@ -99,7 +131,7 @@ def simulate(
     )
     for start in range(0, n, BLOCK):
         stop = min(n, start + BLOCK)
-        advance(k, trace, do_run, do_rehash, start, stop)
+        advance_named(k, trace, scheme, machine, knobs, do_run, do_rehash, start, stop)
         if progress:
             progress(stop, n)
     return k
@@ -117,7 +149,7 @@ def stepped(
     """The same machine after every event: yields one state, which changes under you."""
     k, do_run, do_rehash = prepare(trace, scheme, machine, knobs, engine, 1, 0, watch)
     for i in range(len(trace)):
-        advance(k, trace, do_run, do_rehash, i, i + 1)
+        advance_named(k, trace, scheme, machine, knobs, do_run, do_rehash, i, i + 1)
         yield k
 
 

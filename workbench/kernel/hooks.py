@@ -14,7 +14,7 @@ gone(k, page, _, _)        its frame is about to go back
 A hook that a module leaves out does nothing.
 """
 
-from .counters import force, say, uncharge
+from .counters import charge, force, say, uncharge  # noqa: F401  (charge: for schemes)
 from .lists import entry_link, entry_unlink
 from .names import HEADS, L_RETURNED, LRU, N_ENTRIES, N_HOLDERS, N_RMAP, PRESENT, STALE
 from .tables import TOMB, insert, mm_of, probe, word_of

@@ -218,4 +218,5 @@ SCALARS = (
     "page_tables", "task_frames", "files_per_frame", "sample_at", "sample_top", "sample_width",
     "prefetch", "mms_end", "sample_every", "has_special", "used_after_free", "scanned", "spare",
     "fresh_zone", "fresh_stale", "has_broken", "many_pairs",
+    "trouble",
 )  # fmt: skip

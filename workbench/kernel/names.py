@@ -110,5 +110,6 @@ SAMPLED = (
 )  # fmt: skip
 SAMPLE_WIDTH = len(SAMPLED)
 
+TROUBLE = 3  # k.hung where a hook that a user wrote has failed (1: endless retry, 2: an assertion)
 HUGE = 1 << 30  # pages: a limit no simulated machine can reach, so none at all
 GOLDEN = 0x1E3779B97F4A7C15

@@ -7,6 +7,7 @@ import copy
 from .config import Knobs, Machine, ZoneSet
 from .control import NAMES as CONTROL_FILES
 from .control import parse
+from .guard import guarded
 from .layout import COLUMNS, SCALARS
 from .names import (
     ALIVE, BY_DIRECTORY, BY_MOUNT, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, FAMILIES, HEADS,
@@ -54,7 +55,9 @@ class State:
     def __init__(self, trace, machine: Machine, knobs: Knobs, scheme, samples: int = 0,
                  sample_every: int = 0, watch: int = 0) -> None:  # fmt: skip
         self.worth = getattr(scheme.module, "worth", None)
-        self.hooks = scheme.hooks
+        self.hooks = list(scheme.hooks.values())
+        if scheme.own:
+            self.hooks = [guarded(scheme.label, *hook) for hook in scheme.hooks.items()]
         self.tables: dict[str, int] = {}
         self.fixed: dict[str, int] = {}  # rows of a growing table that never grow in number
         for name in SCALARS:

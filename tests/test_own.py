@@ -1,0 +1,363 @@
+"""A user's own scheme: registered by name, fast, and every mistake named alike by both engines."""
+
+import linecache
+import math
+import textwrap
+
+import pytest
+from strategies import PROFILES, random_case
+from test_engines import differences
+from test_twin import as_knobs
+
+from workbench import TraceBuilder, compare, replay, schemes
+from workbench.kernel import Machine, check, simulate
+from workbench.kernel.counters import charge, force
+from workbench.kernel.guard import HookError
+from workbench.kernel.hooks import (
+    add_entry,
+    del_entry,
+    give_entry,
+    mappers_of,
+    owner,
+    pay_or_return,
+    uncharge,
+)
+
+pytest.importorskip("numba", reason="the compiled engine needs numba")
+BOTH = ("interpreted", "compiled")
+ADD = 3
+KIT = {
+    f.__name__: f
+    for f in (add_entry, charge, del_entry, force, give_entry, mappers_of, owner, pay_or_return,
+              uncharge)
+}  # fmt: skip
+LAST_MAPPER = """
+def price(k, page, c, _):
+    return 0 if owner(k, page) == c else 1
+
+def mapped(k, page, c, paid):
+    payer = owner(k, page)
+    if payer < 0:
+        k.page_entry[page] = add_entry(k, page, c) + 1
+    elif payer != c:
+        uncharge(k, payer, 1, page)
+        give_entry(k, k.page_entry[page] - 1, c)
+    pay_or_return(k, c, paid, 0 if payer == c else 1, page)
+
+def unmapped(k, page, c, _):
+    if k.page_maps[page] == 0:
+        uncharge(k, owner(k, page), 1, page)
+        del_entry(k, k.page_entry[page] - 1)
+        k.page_entry[page] = 0
+"""
+
+
+@pytest.fixture(autouse=True)
+def none_left():
+    before = set(schemes.names())
+    yield
+    for name in set(schemes.names()) - before:
+        schemes.forget(name)
+
+
+def cell(source: str, shown: bool = True, **more) -> dict:
+    """What a notebook cell defines; IPython keeps its text, an old prompt does not."""
+    name = f"<cell {abs(hash(source))}>"
+    if shown:
+        lines = source.splitlines(True)
+        linecache.cache[name] = (len(source), None, lines, name)
+    scope = dict(KIT) | more
+    exec(compile(source, name, "exec"), scope)
+    return scope
+
+
+def last_mapper(name: str = "last_mapper", source: str = LAST_MAPPER, **parts):
+    scope = cell(source)
+    return schemes.register(name, scope["price"], scope["mapped"], scope["unmapped"], **parts)
+
+
+def two_mappers() -> TraceBuilder:
+    b = TraceBuilder()
+    b.file("libc", 3)
+    for name in "ab":
+        b.task(name, b.container(name.upper()))
+        b.map(name, "libc")
+        b.touch_read(name, "libc", range(2))
+    return b
+
+
+# ---- a working one -------------------------------------------------------------------------------
+
+
+def test_a_working_scheme_has_at_most_twenty_lines():
+    assert len(LAST_MAPPER.strip().splitlines()) <= 20
+
+
+@pytest.mark.parametrize("engine", BOTH)
+def test_it_runs_by_name_beside_the_others(engine):
+    last_mapper()
+    found = compare(two_mappers().build(), ["first_touch", "last_mapper"], engine=engine)
+    assert found.pivot("usage").values.tolist() == [[0, 2, 0], [0, 0, 2]]
+    assert "last_mapper" in schemes.names() and schemes.get("last_mapper").own
+    check(found["last_mapper"].state)
+
+
+def test_both_engines_agree_on_random_traces():
+    for profile in PROFILES:
+        for parts in ({}, {"lists": "lru"}, {"reclaim": "unmap_own"}):
+            scheme = last_mapper(**parts)
+            case = random_case(101, profile)
+            plain, fast = (simulate(case.trace, scheme, Machine(**case.machine),
+                                    as_knobs(case.knobs), engine=engine, watch=1, sample_every=5)
+                           for engine in BOTH)  # fmt: skip
+            assert differences(plain, fast) == [], profile
+            check(plain), check(fast)
+
+
+def test_hooks_of_a_built_in_scheme_written_anew_give_its_numbers():
+    """first_touch's hooks, as a user's, checked: the same machine to the last column."""
+    own = schemes.register("again", base="first_touch")
+    for engine in BOTH:
+        for profile in ("reclaim", "moves", "swap"):
+            case = random_case(7, profile)
+            one, two = (simulate(case.trace, scheme, Machine(**case.machine), as_knobs(case.knobs),
+                                 engine=engine)
+                        for scheme in (schemes.get("first_touch"), own))  # fmt: skip
+            assert differences(one, two) == []
+
+
+def test_base_gives_what_is_not_given():
+    def price(k, page, c, _):
+        return 2 if owner(k, page) < 0 else 0
+
+    own = schemes.register("dear", price, base="fraction", references="all")
+    assert own.unit == schemes.get("fraction").unit and own.parts.record == "pair"
+    assert own.parts.references == "all" and own.hooks["mapped"].__name__ == "mapped"
+    assert not any(own.promises.values()), "promises are not inherited"
+
+
+def test_helpers_and_numbers_are_taken_as_they_are_now():
+    source = """
+    def twice(k, page):
+        return ADD if owner(k, page) < 0 else 0
+
+    def price(k, page, c, _):
+        return twice(k, page)
+
+    def mapped(k, page, c, paid):
+        k.failcnt[c] += paid
+    """
+    for add in (3, 4):
+        scope = cell(textwrap.dedent(source), ADD=add)
+        own = schemes.register("mine", scope["price"], scope["mapped"], lists="none",
+                               reclaim="none", record="none")  # fmt: skip
+        scope["ADD"] = 100
+        for engine in BOTH:
+            k = simulate(two_mappers().build(), own, engine=engine)
+            assert list(k.failcnt) == [0, 2 * add, 2 * add], engine
+
+
+def test_registering_again_replaces_and_forgetting_removes():
+    last_mapper()
+    again = last_mapper(title="second")
+    assert schemes.get("last_mapper") == again and schemes.names().count("last_mapper") == 1
+    assert schemes.get("last_mapper:lists=lru").label == "last_mapper:lists=lru"
+    schemes.forget("last_mapper")
+    with pytest.raises(ValueError, match="unknown scheme 'last_mapper'"):
+        schemes.get("last_mapper")
+    with pytest.raises(ValueError, match="no scheme 'last_mapper' was registered"):
+        schemes.forget("last_mapper")
+
+
+def test_a_file_is_a_scheme(tmp_path, capsys):
+    from workbench import cli
+
+    path = tmp_path / "mine.py"
+    kit = "from workbench.kernel.hooks import *\n"
+    path.write_text('"""The last mapper pays."""\n' + kit + LAST_MAPPER)
+    scheme = schemes.get(f"{path}:lists=lru")
+    assert scheme.label == "mine:lists=lru" and scheme.title == "The last mapper pays."
+    assert schemes.get("mine").own
+    assert (
+        cli.main(["compare", "shared_page", "--scheme", "first_touch", "--scheme", str(path)]) == 0
+    )
+    assert "mine" in capsys.readouterr().out
+    path.write_text(path.read_text().replace("k.page_maps", "k.page_map"))
+    assert cli.main(["run", "shared_page", "--scheme", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert "scheme mine, hook unmapped, mine.py line 17 (if k.page_map[page] == 0:)" in said
+    assert "did you mean page_" in said
+    for text, expected in (
+        ("def f(:", "line 1"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("x = 1", "no hook"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=expected):
+            schemes.get(str(path))
+    with pytest.raises(ValueError, match="no file"):
+        schemes.get(str(tmp_path / "other.py"))
+    (tmp_path / "zone.py").write_text(LAST_MAPPER)
+    with pytest.raises(ValueError, match="one of the workbench's own"):
+        schemes.get(str(tmp_path / "zone.py"))
+
+
+# ---- mistakes ------------------------------------------------------------------------------------
+
+STATIC = {  # body of a hook -> what is said of it
+    "k.usages[c] += 1": "k has no 'usages'; did you mean usage?",
+    "k.usage.append(1)": "k has no 'append'",
+    "k.usage = 1": "usage is a column; write k.usage[...] = ...",
+    "x = k.usage[c] / 2": "/ gives a fraction; use //",
+    "x = 2 ** c": "** may give a fraction; use <<",
+    "k.usage[c] += 0.5": "0.5 is no whole number",
+    "x = [c]": "a list, tuple, set or dict",
+    "x = {c: 1}": "a list, tuple, set or dict",
+    "x = [i for i in range(c)]": "comprehension",
+    "f = lambda: 1": "a function, lambda or comprehension",
+    "x = 'text'": "'text'; hooks work on whole numbers",
+    "x = f'{c}'": "a formatted string",
+    "x = None": "None is no number; use -1",
+    "print(c)": "print() cannot be compiled; a hook may call abs",
+    "len(k.usage)": "len() cannot be compiled",
+    "import os": "an import in a hook; import above it",
+    "global ADD; ADD = 1": "global; what a scheme remembers",
+    "for x in k.usage: pass": "for goes over range(...) alone",
+    "x = math.floor(1)": "math is a module",
+    "x = NAMES": "NAMES is a list; a hook may use global whole numbers",
+    "x = ownr(k, page)": "ownr is not defined; did you mean owner?",
+    "x = holds(k, page, c)": "`from workbench.kernel.hooks import holds`",
+    "x = c in (1, 2)": "in; compare one by one",
+    "yield c": "yield",
+    "try:\n        x = 1\n    except Exception:\n        x = 2": "try or with",
+    "with c: pass": "try or with",
+    "del k": "",
+}  # fmt: skip
+DYNAMIC = {
+    "x = k.usage[c - 99]": "usage[-98]: it has rows 0 to 2",
+    "x = k.entry_owner[owner(k, page) - 1 - c]": "entry_owner[-3]: it has rows 0 to",
+    "k.failcnt[c + 99] = 1": "failcnt[100]: it has rows 0 to 2",
+    "k.entry_shift[c] = 1 << 40": "entry_shift[1] = 1099511627776: -2147483648 to 2147483647 fits",
+    "k.usage[c] -= paid + 1": "the charge of container 1 would be -1; take back (`uncharge`) only",
+    "uncharge(k, c, paid + 1, page)": "container 1 is charged 1 units, and more are taken back",
+    "x = paid // (c - c)": "division by zero",
+    "x = paid % (c - c)": "division by zero",
+    "assert paid == 7, 'seven'": "the assertion fails: seven",
+    "assert paid == 7": "the assertion fails",
+    "raise ValueError('no such luck')": "raises ValueError: no such luck",
+}
+
+
+def messages(body: str, name: str = "mapped", **parts) -> list[str]:
+    """What either engine says of a hook with this body, on the second line."""
+    scope = cell(f"def {name}(k, page, c, paid):\n    {body}\n", math=math, NAMES=["a"], ADD=1)
+    said = []
+    for engine in BOTH:
+        with pytest.raises(HookError) as caught:
+            scheme = schemes.register("mine", **{"base": "first_touch", name: scope[name]} | parts)
+            replay(two_mappers().build(), scheme, engine=engine)
+        said.append(str(caught.value))
+    return said
+
+
+@pytest.mark.parametrize("body", [b for b in STATIC if STATIC[b]])
+def test_what_cannot_be_compiled_is_refused_before_anything_runs(body):
+    one, two = messages(body)
+    assert one == two and STATIC[body] in one
+    assert (
+        one.startswith("scheme mine, hook mapped, line 2 (") or "line 3" in one or "line 1" in one
+    )
+
+
+@pytest.mark.parametrize("body", DYNAMIC)
+def test_what_only_running_shows_is_the_same_for_both_engines(body):
+    one, two = messages(body)
+    assert one == two
+    assert one.startswith(f"scheme mine, hook mapped, line 2 ({body}): {DYNAMIC[body]}")
+    assert one.endswith("\n  at event 2: a touch_read libc")
+
+
+def test_a_price_is_a_whole_number_of_units():
+    for body, expected in (
+        ("return -3", "line 1 (def price(k, page, c, paid):): returns -3; it returns a whole number"),
+        ("if c < 0: return 1", "price ends without a result; `return` a number of units"),
+        ("return None", "price ends without a result; `return` a number of units"),
+        ("return 1.0", "1.0 is no whole number"),
+    ):
+        one, two = messages(body, "price")
+        assert one == two and expected in one
+
+
+def test_a_payer_is_a_container():
+    for body in ("return 9", "return -1"):
+        one, two = messages(body, "payer", base="first_allocation")
+        assert one == two and f"returns {body[7:]}; it returns a container, 0 to 2" in one
+
+
+def test_the_line_is_the_users_where_a_helper_fails():
+    source = """
+    def helper(k, i):
+        return k.usage[i]
+
+    def mapped(k, page, c, paid):
+        helper(k, -1)
+    """
+    scope = cell(textwrap.dedent(source))
+    said = set()
+    for engine in BOTH:
+        own = schemes.register("mine", mapped=scope["mapped"], base="first_touch")
+        with pytest.raises(HookError) as caught:
+            replay(two_mappers().build(), own, engine=engine)
+        said.add(str(caught.value))
+    (one,) = said
+    assert "hook mapped, line 3 (return k.usage[i]): usage[-1]: it has rows 0 to 2" in one
+    assert "-1 stands for none" in one
+
+
+def test_without_the_text_of_the_cell_the_line_number_is_left():
+    scope = cell("def mapped(k, page, c, paid):\n    x = k.nothing[page]\n", shown=False)
+    with pytest.raises(HookError, match=r"hook mapped, line 2: k has no 'nothing'"):
+        schemes.register("mine", mapped=scope["mapped"])
+
+
+@pytest.mark.parametrize("source, expected", [
+    ("def mapped(k, page, c): pass", r"takes \(k, page, c\); write `def mapped\(k, page, c, paid"),
+    ("def mapped(*args): pass", "and more; write"),
+    ("mapped = 7", "a plain function is needed, not int; write"),
+    ("class mapped: pass", "a plain function is needed, not type"),
+])  # fmt: skip
+def test_signatures(source, expected):
+    with pytest.raises(HookError, match=f"scheme mine, hook mapped.*{expected}"):
+        schemes.register("mine", mapped=cell(source)["mapped"])
+
+
+@pytest.mark.parametrize("given, expected", [
+    ({}, "no hook is given; give price, mapped"),
+    ({"unit": 0}, "unit=0; a whole number"), ({"unit": 1.5}, "unit=1.5"),
+    ({"promises": ["sum"]}, "unknown promise 'sum'"),
+    ({"list": "fifo"}, "unknown part 'list'; did you mean lists?"),
+    ({"lists": "lifo"}, "'lifo' is not one of none, fifo, lru"),
+    ({"lists": "none"}, "reclaim=free scans a list"),
+])  # fmt: skip
+def test_registration_is_checked(given, expected):
+    hooks = {"mapped": cell(LAST_MAPPER)["mapped"]} if given else {}
+    with pytest.raises(ValueError, match="scheme mine: ") as caught:
+        schemes.register("mine", **hooks, **given)
+    assert expected in str(caught.value)
+    assert "mine" not in schemes.names(), "nothing is half registered"
+
+
+def test_names_are_checked():
+    hook = cell(LAST_MAPPER)["mapped"]
+    for name, expected in (("zone", "workbench's own"), ("a b", "letters"), ("x.py", "letters")):
+        with pytest.raises(ValueError, match=expected):
+            schemes.register(name, mapped=hook)
+
+
+def test_a_failed_swap_read_of_the_patch_is_not_the_hooks_mistake():
+    """The double release (CH3) drives a charge down; the next `uncharge` is not to blame."""
+    own = schemes.register("again", base="first_touch")
+    for seed in range(40):
+        case = random_case(seed, "swap")
+        simulate(case.trace, own, Machine(**case.machine), as_knobs(case.knobs),
+                 engine="interpreted")  # fmt: skip
