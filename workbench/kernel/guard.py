@@ -115,7 +115,7 @@ def guarded(scheme: str, name: str, hook: Callable) -> Callable:
             return 0
         top = k.containers - 1 if RESULTS[name] == "container" else None
         if not isinstance(result, int) or result < 0 or (top is not None and result > top):
-            right = f"container, 0 to {top}" if top is not None else "whole number of units, 0 or more"
+            right = "whole number of units, 0 or more" if top is None else f"container, 0 to {top}"
             what = f"returns {result!r}; it returns a {right}"
             raise mistake(scheme, name, hook, hook.__code__.co_firstlineno, what)
         return int(result)

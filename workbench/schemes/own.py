@@ -62,6 +62,10 @@ OPERATORS = {
 }
 
 
+# what was frozen before: the same text with the same names is not compiled a second time
+_frozen: dict[tuple, FunctionType] = {}
+
+
 def check_signature(scheme: str, name: str, hook: object) -> None:
     """Raises HookError unless it is a plain function of four arguments."""
     right = f"write `def {name}(k, page, c, {'paid' if name == 'mapped' else '_'}):`"
@@ -106,7 +110,10 @@ def freeze(scheme: str, name: str, function: FunctionType, frozen: dict) -> Func
             scope[step.argval] = value
         if what:
             raise mistake(scheme, name, function, line, what)
-    return copy
+    names = sorted(scope.keys() - {"__builtins__", "__name__", "__own__"})
+    key = (function.__code__, name in RESULTS, *((n, type(scope[n]), scope[n]) for n in names))
+    frozen["codes"][function.__code__] = _frozen.setdefault(key, copy)
+    return frozen["codes"][function.__code__]
 
 
 def known(name: str, scope: dict) -> tuple[object, str]:
