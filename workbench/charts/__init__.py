@@ -10,6 +10,7 @@ from pathlib import Path
 
 from workbench.kernel import did_you_mean
 
+from .contents import contents, describe_contents
 from .deals import deals, describe_deals
 from .export import save_chart, save_result
 from .multiples import describe_multiples, multiples
@@ -101,7 +102,8 @@ def save(result, folder: str | Path) -> list[Path]:
 
 
 __all__ = [
-    "Chart", "deals", "describe_deals", "describe_failcnt", "describe_multiples", "describe_nodes",
-    "describe_oom", "describe_owners", "describe_usage", "dressed", "failcnt", "figure_of",
-    "figure_of_deals", "multiples", "nodes", "oom", "owners", "save", "save_chart", "usage",
+    "Chart", "contents", "deals", "describe_contents", "describe_deals", "describe_failcnt",
+    "describe_multiples", "describe_nodes", "describe_oom", "describe_owners", "describe_usage",
+    "dressed", "failcnt", "figure_of", "figure_of_deals", "multiples",
+    "nodes", "oom", "owners", "save", "save_chart", "usage",
 ]  # fmt: skip

@@ -26,7 +26,7 @@ import typer
 from . import record
 from . import report as reports
 from . import sweep as sweeps
-from .source import Source, chosen_schemes, guess, number, read_trace
+from .source import Source, chosen_schemes, guess, number, read_trace, trace_name
 from .text import (
     Mistake,
     Progress,
@@ -509,22 +509,54 @@ Containers = Annotated[
 
 
 @trace_app.command("info")
-def trace_info(file: TraceFile, as_json: Json = False) -> None:
+def trace_info(
+    file: TraceFile,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE.svg", help="Draw it: .svg, .png or .pdf."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """What is in a trace, and where it comes from.
 
-    Events, objects, pages per container and shared between containers.
+    Pages used over time by file and kind, who shares them, counts of events and objects.
     """
-    from workbench.trace.summary import describe
+    from workbench.trace.summary import describe, picture
 
     trace = read_trace(str(file))
+    if output:
+        draw_contents(trace, trace_name(str(file)), output)
     rows = [(row.section, row.name, row.number) for row in describe(trace)]
     if as_json:
         show_json({"header": trace.header, "counts": [
             dict(zip(("section", "name", "number"), row, strict=True)) for row in rows]})
         return
+    print(picture(trace) + "\n")
     print(grid(["section", "what", "number"], rows))
     for key, value in trace.header.get("provenance", {}).items():
         print(f"{key}: {value}")
+
+
+def draw_contents(trace: Any, name: str, output: Path) -> None:
+    """The chart of `trace info`, its data beside it."""
+    import pandas
+
+    from workbench import charts
+    from workbench.charts.export import FORMATS
+    from workbench.trace import summary
+
+    if output.suffix[1:] not in FORMATS:
+        raise Mistake(f"{output}: FILE ends in {', '.join(f'.{form}' for form in FORMATS)}")
+    grown = pandas.DataFrame(summary.growth(trace), columns=summary.Growth._fields)
+    shared = pandas.DataFrame(summary.sharing(trace), columns=summary.Sharing._fields)
+    shared.attrs["order"] = summary.who(set(shared["users"]))
+    chart = charts.contents(grown, shared, name)
+    chart.provenance = trace.header.get("provenance", {})
+    try:
+        files = charts.save_chart(chart, output)
+    except OSError as problem:
+        raise Trouble(f"cannot write {output}: {problem.strerror or problem}") from problem
+    say(f"{len(files)} files: {', '.join(map(str, files))}")
 
 
 @trace_app.command("check")
