@@ -5,7 +5,7 @@
 Truth is Valgrind's lackey (every load, store and instruction fetch; Debian package `valgrind`);
 addresses become pages of files through /proc/PID/maps of the traced process. The default command,
 `python3 -c 'import json'`, takes lackey some minutes. Valgrind's own files are left out; it shows
-the program another CPU, so libc picks other variants of a few functions.
+the program a CPU without AVX-512, so libc is told to do without it in both.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ from workbench.trace.summary import TOUCHES, pages_used
 
 DEFAULT = (os.path.realpath("/usr/bin/python3"), "-c", "import json")
 REFERENCE = re.compile(rb"^(?:I | [LSM]) ?([0-9a-f]+)[0-9a-f]{3},", re.M)
-ENVIRON = os.environ | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+ENVIRON = os.environ | {
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX512DQ,-AVX512CD",
+}
 
 
 def file_pages(pid: int) -> list[tuple[int, int, int, str]]:

@@ -589,17 +589,27 @@ def trace_convert(
     file: TraceFile,
     out: Annotated[Path, typer.Argument(metavar="OUT", show_default=False)],
     containers: Containers = "subtrees",
-) -> None:
-    """Write a trace in another form.
+    form: Annotated[
+        str | None,
+        typer.Option("--from", help="lackey, perf, oracleGeneral, addresses; else by its content."),
+    ] = None,
+    owner: Annotated[
+        str | None,
+        typer.Option(help="For oracleGeneral, whose a request is: 'id % 4', 'request % 4', or a "
+                     "file with a container's name for each request, a line each."),
+    ] = None,
+) -> None:  # fmt: skip
+    """Write a trace in another form, or another tool's trace as one.
 
-    By OUT's ending: a folder of CSV tables, a .zip of them, or .parquet. Reads these and *.rec,
-    *.rec.xz.
+    By OUT's ending: a folder of CSV tables, a .zip of them, or .parquet. Reads these, *.rec,
+    *.rec.xz, Valgrind lackey's text, `perf script` page faults, libCacheSim's oracleGeneral, and
+    lists of page numbers.
     """
     if containers not in ("subtrees", "one"):
         raise Mistake(f"--containers {containers}: subtrees or one")
     if out.name.endswith((".rec", ".xz", ".csv", ".json", ".toml")):
         raise Mistake(f"{out}: OUT is a folder (no ending), *.zip or *.parquet")
-    trace = read_trace(str(file), containers=containers)
+    trace = read_trace(str(file), containers=containers, form=form, owner=owner)
     try:
         trace.save(out)
     except (FileExistsError, IsADirectoryError) as problem:

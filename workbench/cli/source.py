@@ -156,19 +156,34 @@ def trace_name(given: str) -> str:
     return Path(given).name.partition(".")[0]
 
 
-def read_trace(given: str, scenarios: Iterable[str] = (), containers: str = "subtrees") -> Any:
-    """The trace in a file or folder; recordings (*.rec, *.rec.xz) are converted on the way."""
-    from workbench.trace import Trace
+def read_trace(
+    given: str,
+    scenarios: Iterable[str] = (),
+    containers: str = "subtrees",
+    form: str | None = None,
+    owner: str | None = None,
+) -> Any:
+    """The trace in a file or folder; recordings (*.rec, *.rec.xz) and other tools' traces are
+    converted on the way, told apart by what is in them unless `form` says it."""
+    from workbench.trace import Trace, foreign
 
     path = Path(given)
     if not path.exists():
         if scenarios and not path.suffix and path.name == given:
             raise Mistake(f"unknown scenario {given!r}{guess(given, scenarios)}")
         raise Mistake(f"no trace at {given}")
+    if form is not None and form not in foreign.FORMATS:
+        raise Mistake(f"--from {form}: {', '.join(foreign.FORMATS)}{guess(form, foreign.FORMATS)}")
     try:
-        if path.name.endswith((".rec", ".rec.xz")):
+        if form is None and path.name.endswith((".rec", ".rec.xz")):
             return recording(path, containers)
-        return Trace.load(path)
+        if form is None and path.is_file() and path.suffix not in (".zip", ".parquet"):
+            form = foreign.format_of(path)
+        if owner is not None and form != "oracleGeneral":
+            raise Mistake("--owner is for libCacheSim's oracleGeneral; other formats know owners")
+        if form is None:
+            return Trace.load(path)
+        return foreign.FORMATS[form](path, **({} if owner is None else {"owner": owner}))
     except OSError as problem:
         raise Mistake(f"{given} cannot be read: {problem.strerror or problem}") from problem
 

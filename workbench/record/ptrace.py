@@ -69,8 +69,8 @@ _ARM64 = {
     286: "preadv2", 287: "pwritev2", 435: "clone3", 437: "openat2",
 }  # fmt: skip
 MACHINES = {
-    "x86_64": Machine(0xC000003E, 27, 10, 10, (14, 13, 12), 16, 15, b"\x0f\x05", 438, _X86),
-    "aarch64": Machine(0xC00000B7, 34, 8, 0, (0, 1, 2), 32, None, b"\x01\0\0\xd4", 438, _ARM64),
+    "x86_64": Machine(0xC000003E, 27, 10, 10, (14, 13, 12, 7), 16, 15, b"\x0f\x05", 438, _X86),
+    "aarch64": Machine(0xC00000B7, 34, 8, 0, (0, 1, 2, 3), 32, None, b"\x01\0\0\xd4", 438, _ARM64),
 }
 
 
@@ -155,7 +155,7 @@ def inject(pid: int, arch: Machine, at: int, nr: int, *args: int) -> int:
     request(GETREGSET, pid, 1, ctypes.addressof(vector))
     request(GETSIGMASK, pid, 8, ctypes.addressof(mask))
     regs[:] = saved[:]
-    for place, value in zip(arch.args, (*args, 0, 0, 0), strict=False):
+    for place, value in zip(arch.args, (*args, 0, 0, 0, 0), strict=False):
         regs[place] = value
     regs[arch.number], regs[arch.pc] = nr, at
     if arch.old is not None:
@@ -182,6 +182,15 @@ def inject(pid: int, arch: Machine, at: int, nr: int, *args: int) -> int:
     if later:
         os.kill(pid, later)
     return result - (1 << 64) if result >> 63 else result
+
+
+def set_argument(pid: int, arch: Machine, index: int, value: int) -> None:
+    """Change an argument register of a tracee that is stopped at a system call."""
+    regs = (ctypes.c_ulonglong * arch.words)()
+    vector = _Vector(ctypes.addressof(regs), ctypes.sizeof(regs))
+    request(GETREGSET, pid, 1, ctypes.addressof(vector))
+    regs[arch.args[index]] = value
+    request(SETREGSET, pid, 1, ctypes.addressof(vector))
 
 
 STOPPING = tuple(

@@ -22,7 +22,7 @@ from .space import ABSENT, ANON, COMMON, FILE, Files, Space
 TICK = 0.001  # seconds between looks while nothing happens
 GRACE = 1.0  # seconds to end by itself for a program that was interrupted
 CLONE_VM, CLONE_THREAD = 0x100, 0x10000
-MAP_FIXED = 0x10
+MAP_PRIVATE, MAP_TYPE, MAP_FIXED, PROT_WRITE = 2, 3, 0x10, 2
 # at whose entry pages can vanish; at whose exit mappings can have changed
 VANISH = frozenset(
     ("munmap", "mremap", "brk", "madvise", "mmap", "shmdt", "execve", "execveat")
@@ -48,6 +48,7 @@ class Task:
     def __init__(self, pid: int, space: Space, child_of: int | None = None):
         self.pid, self.space, self.child_of = pid, space, child_of
         self.call, self.args = "", ()  # the system call it is in
+        self.restore = 0  # flags of its mmap, if they were changed on the way
         self.born = False  # its first stop has been seen
         self.image = False  # in an exec whose new image is to be looked at
         self.dying = False
@@ -296,12 +297,31 @@ class Tracer:
             task.space.foreign, task.call = True, ""
             return
         task.call, task.args = self.arch.calls.get(stop.nr, ""), tuple(stop.args)
+        if task.call == "mmap" and self.uffd:
+            self.make_private(task)
         if task.call in VANISH and (task.call != "mmap" or task.args[3] & MAP_FIXED):
             self.scan(task.space)
+
+    def make_private(self, task: Task) -> None:
+        """A shared mapping of a file that is open for reading only cannot have its fault-around
+        switched off; a private one shows the same pages and can."""
+        _, _, prot, flags, fd, _ = task.args
+        if flags & MAP_TYPE == MAP_PRIVATE or prot & PROT_WRITE or fd >> 31:
+            return
+        found = self.files.of_descriptor(task.pid, fd)
+        if found and found[0].kind == "file":
+            with open(f"/proc/{task.pid}/fdinfo/{fd}", "rb") as info:
+                mode = next(int(line[6:], 8) for line in info if line.startswith(b"flags:"))
+            if mode & os.O_ACCMODE == os.O_RDONLY:
+                ptrace.set_argument(task.pid, self.arch, 3, flags & ~MAP_TYPE | MAP_PRIVATE)
+                task.restore = flags
 
     def leave_call(self, task: Task, result: int) -> None:
         call, args = task.call, task.args
         task.call = ""
+        if task.restore:
+            ptrace.set_argument(task.pid, self.arch, 3, task.restore)
+            task.restore = 0
         if task.image:
             task.image = False
             self.new_image(task)
