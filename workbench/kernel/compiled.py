@@ -25,6 +25,7 @@ from pathlib import Path
 import numba
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import Linkage, create_pass_builder, create_pipeline_tuning_options
 from numba import cfunc, njit, types
 from numba.core import compiler, typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
@@ -62,6 +63,18 @@ STRIDE = {
     for table, columns in COLUMNS.items()
     for name, bits in columns.items()
 }
+# the column whose address a column is reached from, and how far it is: the first of its record
+BASE = {
+    name: (name if table == "event" else next(iter(columns)))
+    for table, columns in COLUMNS.items()
+    for name in columns
+}
+OFFSET = {
+    name: 0 if table == "event" else RECORDS[table].fields[name][1]
+    for table, columns in COLUMNS.items()
+    for name in columns
+}
+INLINE = 400  # LLVM's measure of how large a function may be to be copied into its caller
 OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 LINKED = OPTIONS | {"nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 I64, I32, BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8)
@@ -83,11 +96,11 @@ class StateType(types.Type):
 
 
 class ColumnType(types.Type):
-    """The base address of one column."""
+    """One column: the address of its table."""
 
     def __init__(self, column: str) -> None:
         self.bits = BITS[column]
-        self.stride = STRIDE[column]
+        self.stride, self.offset = STRIDE[column], OFFSET[column]
         super().__init__(name=f"Column({column})")
 
 
@@ -152,9 +165,10 @@ def scalar_pointer(builder, state, name: str):
 @lower_getattr_generic(StateType)
 def get_attribute(context, builder, state_type, state, name: str):
     if name in COLUMN:
+        column = COLUMN[BASE[name]]
         if isinstance(state_type, CheckedType):  # its length is looked up when it is used
-            return builder.add(state, I64(8 * COLUMN[name]))
-        return table_cell(builder, state, COLUMN[name])
+            return builder.add(state, I64(8 * column))
+        return table_cell(builder, state, column)
     return alone(builder, builder.load(scalar_pointer(builder, state, name)), f"k.{name}")
 
 
@@ -182,10 +196,11 @@ class ColumnSet(AbstractTemplate):
 
 
 def item_pointer(builder, column: ColumnType, base, index):
-    """The address of one cell: rows are records, the base is the column's cell in the first."""
+    """The address of one cell: rows are records, the base is where the first record begins."""
     byte = builder.mul(index, I64(column.stride), flags=("nsw",))
     row = builder.gep(builder.inttoptr(base, BYTE.as_pointer()), [byte])
-    return builder.bitcast(row, ir.IntType(column.bits).as_pointer())
+    cell = builder.gep(row, [I64(column.offset)])
+    return builder.bitcast(cell, ir.IntType(column.bits).as_pointer())
 
 
 def refuse(context, builder, wrong) -> None:
@@ -310,6 +325,19 @@ class Part(JITCodeLibrary):
         return 0
 
 
+class Whole(JITCodeLibrary):
+    """An entry point with its parts: nobody else's, so that most are inlined and forgotten."""
+
+    def _optimize_final_module(self) -> None:
+        for function in self._final_module.functions:
+            if function.linkage == Linkage.linkonce_odr and not function.is_declaration:
+                function.linkage = Linkage.internal
+        options = create_pipeline_tuning_options(speed_level=3)
+        options.inlining_threshold = INLINE
+        builder = create_pass_builder(self._codegen._tm, options)
+        builder.getModulePassManager().run(self._final_module, builder)
+
+
 class Lean(compiler.CompilerBase):
     """The passes of numba's pipeline that the compiled subset of Python needs."""
 
@@ -343,21 +371,24 @@ class Linked(CPUDispatcher):
 
 
 @contextlib.contextmanager
-def parts_only():
-    """What numba compiles in here becomes parts."""
+def compiling(library: type):
+    """What numba compiles in here becomes such a library."""
     codegen = cpu_target.target_context.codegen()
     with global_compiler_lock:
-        codegen._library_class, codegen.set_env = Part, lambda name, env: None
+        codegen._library_class = library
+        if library is Part:
+            codegen.set_env = lambda name, env: None
         try:
             yield
         finally:
-            del codegen._library_class, codegen.set_env
+            codegen.__dict__.pop("set_env", None)
+            del codegen._library_class
 
 
 def part_of(plain: Callable, *args) -> Callable:
     """The linked twin of a plain function, compiled as a part for these argument types."""
     twin = compile_plain(plain)
-    with parts_only():
+    with compiling(Part):
         twin.compile(args)
     return twin
 
@@ -435,7 +466,8 @@ def cached(key: str, decorate: Callable, function: Callable, signature_, **optio
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(cache_folder(key))
     try:
-        return decorate(signature_, cache=True, **OPTIONS, **options)(function)
+        with compiling(Whole):
+            return decorate(signature_, cache=True, **OPTIONS, **options)(function)
     finally:
         numba.config.CACHE_DIR = before
 
