@@ -152,6 +152,13 @@ class Books:
         c = self.index[container]
         return self.row[SAMPLE_WIDTH * c + 3] if self.row is not None else int(self.k.mapped[c])
 
+    def faults(self, container: str) -> int:
+        """Minor and major faults of its tasks so far."""
+        c, k = self.index[container], self.k
+        if self.row is None:
+            return int(k.minor_faults[c] + k.major_faults[c])
+        return sum(self.row[SAMPLE_WIDTH * c + 6 : SAMPLE_WIDTH * c + 8])
+
     def sum(self) -> float:
         """All charges together."""
         return sum(map(self.charge, self.index))
