@@ -23,6 +23,7 @@ NOUNS = {  # name -> (module that has it, what it is)
     "Comparison": ("workbench.results", "one scenario under several schemes"),
     "replay": ("workbench.results", "replay(scenario, scheme) -> Run"),
     "compare": ("workbench.results", "compare(scenario, schemes) -> Comparison"),
+    "validate": ("workbench.live", "validate(scenario, host) -> agreement with a real kernel"),
     "sweep": ("workbench.sweeps", "sweep(scenario, axes, schemes) -> one tidy table"),
 }
 MODULES = {  # submodules that need no import statement of their own

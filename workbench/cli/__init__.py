@@ -3,7 +3,7 @@
 Data goes to stdout, talk to stderr; files appear whole or not at all. Exit codes:
 
     0    fine
-    1    `check` found a difference
+    1    `check` or `validate` found a difference
     2    bad input: an unknown name, a bad option, a malformed file
     3    the environment: cannot write, a package or the memory is missing
     4    a defect of the workbench itself, with its traceback
@@ -23,7 +23,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import record
+from . import record, validate
 from . import report as reports
 from . import sweep as sweeps
 from .source import Source, chosen_schemes, guess, number, read_trace, trace_name
@@ -498,6 +498,7 @@ def check(
 # ---- recording -----------------------------------------------------------------------------------
 
 app.command()(record.record)
+app.command()(validate.validate)
 
 
 # ---- traces --------------------------------------------------------------------------------------
@@ -641,7 +642,7 @@ def main(argv: list[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in given
     given = [word for word in given if word != "--debug"]
-    for i, word in enumerate(given):  # --events may stand alone
+    for i, word in enumerate(given if given[:1] == ["run"] else ()):  # --events may stand alone
         if word == "--events" and not (given[i + 1 :] or [""])[0].endswith((".csv", "-")):
             given[i] = "--events=-"
     try:

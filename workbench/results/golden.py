@@ -181,15 +181,8 @@ def read_case(raw: dict, row: dict) -> Case:
         raise GoldenError(f"case {name}: {error}" if name else str(error)) from None
 
 
-class Story(TraceBuilder):
-    """A builder that knows how many events it has."""
-
-    def __len__(self) -> int:
-        return len(self._columns["op"])
-
-
 def build_case(text: dict, name: str) -> Case:
-    builder = Story()
+    builder = TraceBuilder()
     try:
         ran = tuple(schemes.get(s) for s in as_names(text.get("schemes", ["first_touch"])))
         machine, knobs = settings(Machine, text, "machine"), settings(Knobs, text, "knobs")
@@ -246,7 +239,7 @@ WORD = re.compile(r"""(?:[^\s'"]|'[^']*'|"[^"]*")+""")
 EVENT = re.compile(r"""(?:[^;'"]|'[^']*'|"[^"]*")+""")
 
 
-def play(builder: Story, n: int, step: Any) -> tuple[tuple[str, int], ...]:
+def play(builder: TraceBuilder, n: int, step: Any) -> tuple[tuple[str, int], ...]:
     """Add a step's events to the trace."""
     if not isinstance(step, dict) or not isinstance(step.get("do"), str):
         raise GoldenError(f"step {n}: do = 'task op target; ...' is missing")

@@ -49,6 +49,10 @@ class TraceBuilder:
         self._columns = {name: array(code) for name, code in COLUMNS.items()}
         self._mm: dict[str, dict[str, Spans]] = {}  # task -> its mappings, shared by threads
 
+    def __len__(self) -> int:
+        """Events so far."""
+        return len(self._columns["op"])
+
     # -- tables --------------------------------------------------------------------------------
 
     def _add(self, table: str, row) -> str:
@@ -143,7 +147,8 @@ class TraceBuilder:
             return page.start, len(page)
         return page, self._rows["object"][obj].pages - page if count is None else count
 
-    def _mapped(self, task: str) -> dict[str, Spans]:
+    def mapped(self, task: str) -> dict[str, Spans]:
+        """Object -> runs of its pages that the task has mapped."""
         self._find("task", task)
         return self._mm[task]
 
@@ -154,7 +159,7 @@ class TraceBuilder:
     def _touch(self, op: Op, task: str, obj: str, page: int | range, count: int | None) -> None:
         first, n = self._run(obj, page, count)
         if SHARING.get(self._rows["object"][obj].kind):
-            for start, stop in gaps(self._mapped(task).get(obj, ()), first, first + n):
+            for start, stop in gaps(self.mapped(task).get(obj, ()), first, first + n):
                 self.map(task, obj, start, stop - start)
         self._event(op, task, obj, first, n)
 
@@ -202,14 +207,14 @@ class TraceBuilder:
         usual = (SHARING.get(self._rows["object"][obj].kind) or ("private",))[0]
         value = usual if shared is None else "shared" if shared else "private"
         self._event(Op.map, task, obj, first, n, value)
-        mapped = self._mapped(task)
+        mapped = self.mapped(task)
         mapped[obj] = within(mapped.get(obj, ()), first, first + n)
 
     def unmap(self, task: str, obj: str, page: int | range = 0, count: int | None = None) -> None:
         """Remove the mapping of a range."""
         first, n = self._run(obj, page, count)
         self._event(Op.unmap, task, obj, first, n)
-        mapped = self._mapped(task)
+        mapped = self.mapped(task)
         mapped[obj] = without(mapped.get(obj, ()), first, first + n)
 
     def discard(self, task: str, obj: str, page: int | range = 0, count: int | None = None) -> None:
@@ -233,7 +238,7 @@ class TraceBuilder:
         self._event(Op.close, task, obj)
 
     def _birth(self, op: Op, parent: str, child: str, badness: dict) -> str:
-        mapped = self._mapped(parent)
+        mapped = self.mapped(parent)
         self._add("task", Task(child, **badness))
         self._event(op, parent, child)
         self._mm[child] = mapped if op == Op.thread else dict(mapped)

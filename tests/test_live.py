@@ -1,0 +1,285 @@
+"""Prediction against a real kernel: this machine's where it allows that, captures anywhere."""
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from workbench import TraceBuilder, live
+from workbench.live import hosts, ledger, stories
+from workbench.live.plan import write_plan
+
+try:
+    HOST = live.HOSTS["live"]()
+    WHY = ""
+except live.Unavailable as problem:
+    HOST, WHY = None, str(problem)
+on_kernel = pytest.mark.skipif(HOST is None, reason=f"no live kernel: {WHY}")
+GOLDEN = live.golden()
+
+
+def left_behind() -> list[str]:
+    """Groups, files and processes of ours that are still there."""
+    found = []
+    if HOST:
+        found += map(str, HOST.groups.glob(hosts.PREFIX + "*"))
+        found += map(str, hosts.disk_folder().glob(hosts.PREFIX + "*"))
+    for status in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"/workbench/agent-" in status.read_bytes() or status.read_bytes()[:6] == b"agent\0":
+                found.append(status.parent.name)
+        except OSError:
+            pass
+    return found
+
+
+def gone_within(seconds: float) -> list[str]:
+    """What is still there after so long; asked again and again until nothing is."""
+    end = time.monotonic() + seconds
+    while (found := left_behind()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return found
+
+
+# ---- the plan ------------------------------------------------------------------------------------
+
+
+def lines(b: TraceBuilder) -> list[str]:
+    return [line for line in write_plan(b.build()).splitlines() if line.startswith("do")]
+
+
+def test_a_plan_maps_what_is_not_mapped_yet():
+    b = TraceBuilder()
+    b.task("a", b.container("A"))
+    b.file("f", 10)
+    b.map("a", "f", 2, 3)
+    b.map("a", "f")
+    assert lines(b) == ["do 0 map 0 0 2 3 0", "do 1 map 0 0 0 2 0", "do 1 map 0 0 5 5 0"]
+
+
+def test_a_plan_frees_nameless_shared_memory_with_its_last_mapping():
+    b = TraceBuilder()
+    for task in "ab":
+        b.task(task, b.container(task.upper()))
+    b.shm("s", 4)
+    b.touch("a", "s")
+    b.touch("b", "s")
+    b.unmap("a", "s")
+    b.exit("b")
+    assert [line for line in lines(b) if "forget" in line] == ["do 5 forget -1 0"]
+
+
+def test_a_plan_drops_around_what_was_written():
+    b = TraceBuilder()
+    b.task("a", b.container("A"))
+    b.file("f", 10)
+    b.write("a", "f", 3, 2)
+    b.drop_caches()
+    assert lines(b)[1:] == ["do 1 drop -1 0 0 3", "do 1 drop -1 0 5 5"]
+
+
+@pytest.mark.parametrize("op, arguments, why", [
+    ("io_error", ("f", 0), "no real disk"),
+    ("migrate", ("a", 0), "moved between nodes"),
+    ("set_limit", ("A", "12xx"), "not a plain limit"),
+    ("map", ("a", "f", 0, 2, True), "mapped anew"),
+])
+def test_what_a_kernel_cannot_be_told_is_refused_by_name(op, arguments, why):
+    b = TraceBuilder()
+    b.task("a", b.container("A"))
+    b.file("f", 10)
+    b.map("a", "f")
+    getattr(b, op)(*arguments)
+    with pytest.raises(live.Inexpressible, match=f"event 2.*{why}"):
+        write_plan(b.build())
+
+
+# ---- the third opinion ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_engine_and_ledger_agree_on_random_traces(seed):
+    trace = live.random_trace(300, 1000 + seed)
+    assert live.forecast(trace, live.SCHEME).usage == live.forecast(trace, live.LEDGER).usage
+
+
+@pytest.mark.parametrize("name", stories.all_stories())
+def test_engine_and_ledger_agree_on_stories(name):
+    trace = stories.all_stories()[name]()
+    assert live.forecast(trace, live.SCHEME).usage == live.forecast(trace, live.LEDGER).usage
+
+
+def test_random_traces_have_everything_in_them():
+    from workbench.trace import Op
+
+    found = {Op(op).name for seed in range(4) for op in live.random_trace(1000, seed).op}
+    unused = {"open", "close", "mkdir", "rmdir", "set_limit", "run_on", "migrate", "age", "mark"}
+    assert found == {op.name for op in Op} - unused - {"io_error"}
+
+
+# ---- captures ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("capture", GOLDEN, ids=lambda c: f"{c.name}-{c.host}")
+def test_golden(capture):
+    """Every number a kernel gave, when it was asked, is the one predicted now."""
+    for row in live.compared(capture, live.SCHEME):
+        assert row.compared and not row.wrong, row.first
+
+
+def test_golden_captures_cover_every_story_and_the_recording():
+    assert {c.name for c in GOLDEN} >= {*stories.all_stories(), "gcc2", "random 0"}
+
+
+def capture_of(name: str) -> live.Capture:
+    return next(c for c in GOLDEN if c.name == name)
+
+
+def test_a_capture_is_read_back_as_it_was_saved(tmp_path):
+    for name in ("random 0", "removed_group"):
+        capture = capture_of(name)
+        capture.save(tmp_path / "x.zip")
+        again = live.Capture.load(tmp_path / "x.zip")
+        assert vars(again) | {"trace": 0} == vars(capture) | {"trace": 0}
+        first = (tmp_path / "x.zip").read_bytes()
+        again.save(tmp_path / "x.zip")
+        assert (tmp_path / "x.zip").read_bytes() == first
+
+
+def test_a_wrong_number_is_found_and_explained():
+    capture = capture_of("moved_task")
+    usage = [list(row) for row in capture.usage]
+    usage[6][2] += 1
+    rows = live.compared(replace(capture, usage=usage), live.SCHEME)
+    row = next(row for row in rows if row.what == f"usage under {live.SCHEME}")
+    assert row.wrong == 1
+    assert "event 7, a touch_write h[30-49]: B has 21 pages charged, 20 predicted" in row.first
+
+
+def test_another_rule_is_refuted():
+    """The patchset uncharges at the last unmapping; today's kernel does not."""
+    rows = live.compared(capture_of("unmapped_stays"), "first_touch")
+    assert next(row for row in rows if row.what == "usage under first_touch").wrong
+
+
+def test_a_file_that_is_no_capture(tmp_path):
+    (tmp_path / "x.zip").write_text("PK?")
+    with pytest.raises(live.CaptureError, match=r"x\.zip: not a capture"):
+        live.Capture.load(tmp_path / "x.zip")
+
+
+@pytest.mark.parametrize("log, why", [
+    ("kernel 6\nerror 4 cannot make the group\n", "gave up at event 5: cannot make the group"),
+    ("kernel 6\ncgroup 1\n", "breaks off"),
+])
+def test_a_log_that_breaks_off(log, why):
+    from workbench.live.capture import from_log
+
+    with pytest.raises(live.CaptureError, match=why):
+        from_log(log, "x", "live", stories.zero_page(), False)
+
+
+def test_no_compiler(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    with pytest.raises(live.Unavailable, match="no C compiler"):
+        hosts.agent()
+
+
+# ---- this machine's kernel -----------------------------------------------------------------------
+
+
+@on_kernel
+@pytest.mark.live
+@pytest.mark.parametrize("name", [*stories.all_stories(), "random", "shared_page"])
+def test_live(name):
+    result = live.validate(name, "live", events=1000 if name == "random" else 0)
+    assert result, list(result.differences())
+    assert result.compared > 10
+    assert not left_behind()
+
+
+@on_kernel
+@pytest.mark.live
+def test_live_refutes_another_rule():
+    """The comparison can fail: the patchset's rule is not this kernel's."""
+    result = live.validate("unmapped_stays", "live", scheme="first_touch")
+    assert not result and any("event" in text for text in result.differences())
+
+
+def running(events: int = 20000) -> subprocess.Popen:
+    """`workbench validate` in a process of its own, once its tasks are at work."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", "workbench", "validate", "--events", str(events)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        if any(p.read_text() for p in HOST.groups.glob(hosts.PREFIX + "*/g*/cgroup.procs")):
+            return started
+        time.sleep(0.005)
+    started.kill()
+    raise AssertionError("it did not start")
+
+
+def runner_of(pid: int) -> int:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return next(int(c) for c in children if b"agent-" in Path(f"/proc/{c}/cmdline").read_bytes())
+
+
+@on_kernel
+@pytest.mark.live
+@pytest.mark.parametrize("how", ["coordinator", "runner", "ctrl-c"])
+def test_nothing_is_left_behind(how):
+    started = running()
+    try:
+        if how == "runner":
+            os.kill(runner_of(started.pid), signal.SIGKILL)
+        else:
+            started.send_signal(signal.SIGKILL if how == "coordinator" else signal.SIGINT)
+        started.wait(30)
+    finally:
+        started.kill()
+        started.wait()
+    assert gone_within(10) == []
+
+
+@on_kernel
+@pytest.mark.live
+def test_leftovers_of_dead_runs_are_removed_by_the_next():
+    """Runner, sweeper and coordinator may all be killed at once; the next run cleans up."""
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    group = HOST.groups / f"{hosts.PREFIX}{dead.pid}-abc"
+    folder = hosts.disk_folder() / group.name
+    (group / "g0").mkdir(parents=True)
+    folder.mkdir()
+    (folder / "o0").write_text("x")
+    sleeper = subprocess.Popen(["sleep", "60"])
+    (group / "g0" / "cgroup.procs").write_text(str(sleeper.pid))
+    try:
+        assert set(live.clean()) == {str(group), str(folder)}
+        assert sleeper.wait(5) == -signal.SIGKILL
+    finally:
+        sleeper.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+        hosts.remove_group(group)
+    assert not left_behind()
+
+
+def test_ledger_knows_the_rules_it_is_asked_about():
+    """Hand-computed: a private write takes the cache's frame and a copy; exit leaves the cache."""
+    b = TraceBuilder()
+    b.task("a", b.container("A"))
+    b.file("f", 4)
+    b.map("a", "f")
+    b.touch_write("a", "f", 0, 2)
+    b.exit("a")
+    books = ledger.Ledger(b.build())
+    assert [books.after(n)[1] for n in range(3)] == [0, 4, 2]

@@ -1,0 +1,149 @@
+"""Hold the simulator against a real kernel: the same trace, real processes, real control groups.
+
+    from workbench import validate
+    validate("gcc2", host="live").table()
+
+Data flows `plan` (a trace in words the runner knows) -> `hosts` (where it runs; the runner is C,
+in `native/`) -> `capture` (what was measured) -> `agreement` (beside what schemes predict).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from workbench.kernel import did_you_mean
+from workbench.trace import Trace
+
+from .agreement import (
+    LEDGER,
+    Agreement,
+    Row,
+    compare_mapped,
+    compare_usage,
+    forecast,
+)
+from .capture import Capture, CaptureError, from_log
+from .hosts import Live, Unavailable, clean
+from .plan import Inexpressible, write_plan
+from .random_trace import random_trace
+from .stories import all_stories
+
+HOSTS = {"live": Live}
+GOLDEN = Path(__file__).parent / "golden"
+SCHEME = "first_allocation"
+CHUNK = 1000  # events of one random trace
+LOOKS = 40  # at the page maps, in the course of a trace
+
+__all__ = [
+    "HOSTS", "LEDGER", "Agreement", "Capture", "CaptureError", "Inexpressible", "Row",
+    "Unavailable", "clean", "compared", "forecast", "golden", "measure", "random_trace", "sources",
+    "validate",
+]  # fmt: skip
+
+
+def sources(
+    names: str | Trace | Iterable[str | Trace] | None = None, events: int = 0, seed: int = 0
+) -> dict[str, Trace]:
+    """Name -> trace: stories of this package, scenarios, files of traces; None: all stories.
+
+    `random`, or `events` alone, adds random traces of a thousand events each.
+    Raises ValueError for an unknown name.
+    """
+    from workbench import scenarios
+
+    if isinstance(names, (str, Path, Trace)) or hasattr(names, "trace"):
+        names = [names]
+    stories = all_stories()
+    wanted = list(names) if names is not None else [] if events else list(stories)
+    found: dict[str, Trace] = {}
+    for name in wanted:
+        if isinstance(name, Trace) or hasattr(name, "trace"):
+            trace = getattr(name, "trace", name)
+            found[getattr(name, "name", "") or f"trace {len(found) + 1}"] = trace
+        elif name in stories:
+            found[name] = stories[name]()
+        elif name in scenarios.names():
+            found[name] = scenarios.get(name).trace
+        elif name == "random":
+            events = events or CHUNK
+        elif Path(name).exists():
+            found[Path(name).stem] = Trace.load(name)
+        else:
+            known = [*stories, *scenarios.names(), "random"]
+            raise ValueError(f"unknown scenario {name!r}{did_you_mean(str(name), known)}")
+    for chunk in range(-(-events // CHUNK)):
+        size = min(CHUNK, events - chunk * CHUNK)
+        found[f"random {seed + chunk}"] = random_trace(size, seed + chunk)
+    return found
+
+
+def measure(name: str, trace: Trace, host, *, limits: bool = False) -> Capture:
+    """Run a trace on a host and return what was measured. Raises Inexpressible, CaptureError."""
+    look = max(1, len(trace) // LOOKS)
+    hints = forecast(trace, LEDGER).usage
+    text = host.run(write_plan(trace, hints, limits=limits, look=look))
+    return from_log(text, name, host.name, trace, limits)
+
+
+def validate(
+    source: str | Trace | Iterable[str | Trace] | None = None,
+    host: str = "live",
+    *,
+    scheme: str = SCHEME,
+    events: int = 0,
+    seed: int = 0,
+    save: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Agreement:
+    """Execute scenarios on a real kernel and compare with what a scheme predicts, event by event.
+
+    source  stories (`workbench.live.stories`), scenarios, traces or their files; None: all stories
+    host    "live": this machine, "golden": captures shipped with the package
+    events  that many random events (in traces of 1,000), from `seed` on
+    save    a folder that takes a capture of each
+
+    Raises ValueError for unknown names, Unavailable where the host cannot be used (and why).
+    """
+    if host != "golden" and host not in HOSTS:
+        raise ValueError(f"unknown host {host!r}{did_you_mean(host, [*HOSTS, 'golden'])}")
+    result = Agreement()
+    for done, (found, total) in enumerate(captures(source, host, events, seed)):
+        result.add(found, compared(found, scheme))
+        if save:
+            found.save(Path(save, f"{found.name.replace(' ', '_')}.{found.host}.zip"))
+        if progress:
+            progress(done + 1, total)
+    return result
+
+
+def captures(
+    source: str | Trace | Iterable[str | Trace] | None, host: str, events: int, seed: int
+) -> Iterator[tuple[Capture, int]]:
+    """Each capture, and how many there will be: from a kernel, or as shipped."""
+    if host == "golden":
+        names = {source} if isinstance(source, str) else None if source is None else set(source)
+        shipped = golden()
+        known = {c.name for c in shipped}
+        for name in names or ():
+            if name not in known:
+                raise ValueError(f"no capture of {name!r} is shipped{did_you_mean(name, known)}")
+        chosen = [c for c in shipped if names is None or c.name in names]
+        yield from ((c, len(chosen)) for c in chosen)
+        return
+    traces, machine = sources(source, events, seed), HOSTS[host]()
+    for name, trace in traces.items():
+        yield measure(name, trace, machine), len(traces)
+
+
+def golden() -> list[Capture]:
+    """The captures that come with the package, by name and host."""
+    return [Capture.load(path) for path in sorted(GOLDEN.glob("*.zip"))]
+
+
+def compared(found: Capture, scheme: str) -> list[Row]:
+    """Every comparison that a capture allows."""
+    rows = [compare_usage(found, name, forecast(found.trace, name)) for name in (scheme, LEDGER)]
+    if found.mapped:
+        rows += compare_mapped(found)
+    return rows

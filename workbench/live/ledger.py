@@ -1,0 +1,148 @@
+"""A third opinion on today's charging rule, page by page, in dictionaries (no limits, no reclaim).
+
+Whoever's task makes the kernel take a frame for a page pays for it until the frame is freed:
+anonymous memory at its last unmapping, nameless shared memory with its last mapping, pages of
+files when the cache drops them. Shares no code with the engine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from workbench.trace import Op, Trace
+from workbench.trace.language import BIRTHS
+
+
+class Ledger:
+    """`after(event)`, in order, says the pages that each container is charged then."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        born = trace.made(*BIRTHS)
+        boxes = {c.name: i for i, c in enumerate(trace.containers)}
+        self.alive = {i: {} for i in range(len(trace.tasks)) if i not in born}  # task -> its mm
+        self.home = {i: boxes[trace.tasks[i].container] for i in self.alive}
+        self.shared: dict[tuple, bool] = {}  # (mm, object, page) -> mapped shared
+        self.payer: dict[tuple, int] = {}  # page -> container
+        self.owed = [0] * len(trace.containers)
+        self.mappers: Counter[tuple] = Counter()  # page -> mms that map it
+        self.dirty: set[tuple] = set()
+        self.broken: set[tuple[int, int]] = set()  # (mm, object): a private mapping has copies
+        self.made = 0
+
+    def charge(self, page: tuple, task: int) -> tuple:
+        """To the task's container, unless somebody pays already."""
+        if page not in self.payer:
+            self.payer[page] = self.home[task]
+            self.owed[self.home[task]] += 1
+        return page
+
+    def free(self, page: tuple) -> None:
+        if page in self.payer:
+            self.owed[self.payer.pop(page)] -= 1
+
+    def new(self, task: int) -> tuple:
+        self.made += 1
+        return self.charge(("anon", self.made), task)
+
+    def put(self, mm: dict, key: tuple, page: tuple | None) -> None:
+        mm[key] = page
+        if page:
+            self.mappers[page] += 1
+
+    def let_go(self, page: tuple | None) -> None:
+        if page:
+            self.mappers[page] -= 1
+            if page[0] == "anon" and not self.mappers[page]:
+                self.free(page)
+
+    def touch(self, task: int, o: int, i: int, write: bool) -> None:
+        mm, anon = self.alive[task], self.trace.objects[o].kind == "anon"
+        shared = self.shared.get((id(mm), o, i), False)
+        old = mm.get((o, i))
+        if shared and write:
+            self.dirty.add((o, i))
+        if (o, i) in mm and (not write or shared):
+            return
+        if write and not shared:
+            if old and old[0] == "anon" and self.mappers[old] == 1:
+                return
+            if not anon and old is None:
+                self.charge((o, i), task)
+            self.put(mm, (o, i), self.new(task))
+            self.broken.add((id(mm), o))
+            self.let_go(old)
+        else:
+            self.put(mm, (o, i), None if anon else self.charge((o, i), task))  # None: zero page
+
+    def after(self, n: int) -> list[int]:
+        trace = self.trace
+        op, task, o = Op(trace.op[n]), int(trace.task[n]), int(trace.target[n])
+        run = range(int(trace.page[n]), int(trace.page[n]) + int(trace.count[n]))
+        if task in self.alive:
+            mm = self.alive[task]
+        elif task >= 0:
+            return list(self.owed)
+        if op in (Op.touch_read, Op.touch_write, Op.mlock):
+            anon = trace.objects[o].kind == "anon"
+            for i in run:
+                self.touch(task, o, i, op == Op.touch_write or (op == Op.mlock and anon))
+        elif op in (Op.read, Op.write):
+            for i in run:
+                self.charge((o, i), task)
+                if op == Op.write:
+                    self.dirty.add((o, i))
+        elif op == Op.map:
+            way = trace.values[trace.value[n]] == "shared"
+            self.shared.update(dict.fromkeys(((id(mm), o, i) for i in run), way))
+        elif op in (Op.unmap, Op.discard):
+            for i in run:
+                self.let_go(mm.pop((o, i), None))
+            if op == Op.unmap:
+                for i in run:
+                    self.shared.pop((id(mm), o, i), None)
+                if all(key[:2] != (id(mm), o) for key in self.shared):
+                    self.broken.discard((id(mm), o))
+                self.nameless({o})
+        elif op in (Op.fork, Op.thread):
+            # pages of files come along where something in the same mapping was copied before
+            copied = {
+                key: page for key, page in mm.items()
+                if page is None or page[0] == "anon"
+                or ((id(mm), key[0]) in self.broken and not self.shared[(id(mm), *key)])
+            }  # fmt: skip
+            self.alive[o] = child = mm if op == Op.thread else {}
+            for key, page in copied.items() if op == Op.fork else ():
+                self.put(child, key, page)
+            self.home[o] = self.home[task]
+            for (owner, *key), way in list(self.shared.items()):
+                if owner == id(mm):
+                    self.shared[(id(child), *key)] = way
+            self.broken |= {(id(child), thing) for owner, thing in self.broken if owner == id(mm)}
+        elif op in (Op.exec, Op.exit):
+            if op == Op.exit:
+                del self.alive[task]
+            if op == Op.exec or all(other is not mm for other in self.alive.values()):
+                pages = list(mm.values())
+                mm.clear()
+                gone = {key for key in self.shared if key[0] == id(mm)}
+                for key in gone:
+                    del self.shared[key]
+                self.broken = {key for key in self.broken if key[0] != id(mm)}
+                for page in pages:
+                    self.let_go(page)
+                self.nameless({key[1] for key in gone})
+        elif op == Op.move:
+            self.home[task] = o
+        elif op == Op.drop_caches:
+            for page in [p for p in self.payer if p[0] != "anon" and not self.mappers[p]]:
+                if trace.objects[page[0]].kind == "file" and page not in self.dirty:
+                    self.free(page)
+        return list(self.owed)
+
+    def nameless(self, objects: set[int]) -> None:
+        for o in objects:
+            thing = self.trace.objects[o]
+            if thing.kind == "shm" and not thing.path and all(k[1] != o for k in self.shared):
+                for page in [p for p in self.payer if p[0] == o]:
+                    self.free(page)

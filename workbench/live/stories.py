@@ -1,0 +1,167 @@
+"""Small traces, one charging rule each, that a real kernel can be told (facts: the kernel's own
+memory-controller documentation, and what Linux 6.1 and 6.18 did)."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+
+from workbench.trace import Trace, TraceBuilder
+
+
+def two(**objects: int) -> TraceBuilder:
+    """Containers A and B with a task each; objects by name: f... a file, s... shm, h... anon."""
+    b = TraceBuilder()
+    for box in "AB":
+        b.task(box.lower(), b.container(box))
+    for name, pages in objects.items():
+        {"f": b.file, "s": b.shm, "h": b.anon}[name[0]](name, pages)
+    return b
+
+
+def overlap(how: str, kind: str = "f") -> Trace:
+    b = two(**{kind: 15})
+    for task, first in (("a", 0), ("b", 5)):
+        getattr(b, how)(task, kind, first, 10)
+    for task in "ab":
+        b.exit(task)
+    return b.build()
+
+
+def shared_mapping() -> Trace:
+    """A maps pages 0 to 9 of a file, B 5 to 14: A pays for 10, B for 5, also when both are gone."""
+    return overlap("touch_read")
+
+
+def shared_read() -> Trace:
+    """The same by read(2): page cache is charged as mappings are."""
+    return overlap("read")
+
+
+def shared_tmpfs() -> Trace:
+    """The same in shared memory, which is freed with its last mapping."""
+    return overlap("touch_write", "s")
+
+
+def unmapped_stays() -> Trace:
+    """A unmaps what B still maps, then maps it again: A pays throughout."""
+    b = two(f=10)
+    b.touch_read("a", "f")
+    b.touch_read("b", "f")
+    b.unmap("a", "f")
+    b.touch_read("a", "f", 0, 3)
+    b.unmap("a", "f")
+    b.unmap("b", "f")
+    b.drop_caches()
+    b.touch_read("b", "f")
+    return b.build()
+
+
+def removed_group() -> Trace:
+    """A's group is removed with pages charged to it: B, using them, is charged nothing."""
+    b = two(f=10, f2=5)
+    b.touch_read("a", "f")
+    b.touch_read("b", "f", 5, 5)
+    b.touch_read("b", "f2")
+    b.exit("a")
+    b.reap("a")
+    b.rmdir("A")
+    b.touch_read("b", "f")
+    b.unmap("b", "f")
+    b.touch_read("b", "f")
+    return b.build()
+
+
+def fork_and_copy() -> Trace:
+    """A forks and the child writes: copies are the child's; pages it still maps stay A's."""
+    b = two(h=40)
+    b.touch_write("a", "h")
+    b.fork("a", "child")
+    b.touch_write("child", "h", 0, 10)
+    b.touch_write("a", "h", 0, 10)
+    b.move("child", "B")
+    b.touch_write("child", "h", 10, 10)
+    b.exit("a")
+    b.touch_write("child", "h", 20, 10)
+    b.exit("child")
+    return b.build()
+
+
+def zero_page() -> Trace:
+    """Anonymous memory that was only read takes no frame; the first write does."""
+    b = two(h=20)
+    b.touch_read("a", "h")
+    b.touch_write("a", "h", 0, 5)
+    b.discard("a", "h", 0, 3)
+    b.touch_read("a", "h", 0, 3)
+    return b.build()
+
+
+def private_write() -> Trace:
+    """Writing to a private file mapping takes two frames: the cache's and the copy."""
+    b = two(f=10)
+    b.map("a", "f")
+    b.touch_write("a", "f", 0, 4)
+    b.touch_read("b", "f", 0, 8)
+    b.touch_write("b", "f", 0, 8)
+    b.exit("a")
+    b.drop_caches()
+    return b.build()
+
+
+def moved_task() -> Trace:
+    """A's task moves to B: its charges stay with A, what it takes from now on is B's."""
+    b = two(h=50, f=20)
+    b.touch_write("a", "h", 0, 30)
+    b.touch_read("a", "f", 0, 10)
+    b.move("a", "B")
+    b.touch_write("a", "h", 30, 20)
+    b.touch_read("a", "f", 10, 10)
+    b.move("a", "A")
+    b.exit("a")
+    return b.build()
+
+
+def locked() -> Trace:
+    """mlock takes frames at once: anonymous memory's own, text without copying it."""
+    b = two(h=20, f=20)
+    b.map("a", "h")
+    b.map("a", "f")
+    b.mlock("a", "h", 0, 10)
+    b.mlock("a", "f", 0, 10)
+    b.touch_write("a", "f", 0, 2)
+    b.munlock("a", "h", 0, 10)
+    b.munlock("a", "f", 0, 10)
+    b.exit("a")
+    return b.build()
+
+
+def threads() -> Trace:
+    """A thread's frames are charged as its leader's, and outlive it until the leader ends."""
+    b = two(h=20)
+    b.touch_write("a", "h", 0, 5)
+    b.thread("a", "t")
+    b.touch_write("t", "h", 5, 5)
+    b.exit("t")
+    b.touch_write("a", "h", 10, 5)
+    b.exit("a")
+    return b.build()
+
+
+def replaced_program() -> Trace:
+    """exec gives back what was mapped; files stay in the cache and on the bill."""
+    b = two(h=20, f=10)
+    b.touch_write("a", "h", 0, 5)
+    b.touch_read("a", "f")
+    b.exec("a")
+    b.touch_write("a", "h", 0, 2)
+    b.touch_read("b", "f")
+    return b.build()
+
+
+def all_stories() -> dict[str, Callable[[], Trace]]:
+    """Name -> function, in the order of this file."""
+    found = inspect.getmembers(sys.modules[__name__], inspect.isfunction)
+    own = (f for _, f in found if inspect.get_annotations(f) == {"return": "Trace"})
+    return {f.__name__: f for f in sorted(own, key=lambda f: f.__code__.co_firstlineno)}
