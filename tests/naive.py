@@ -26,6 +26,7 @@ DEFAULTS = {
     "nodes": 1, "frames": 1 << 20, "swap": 65536, "word": 64, "swap_write": "async", "pagevec": 0,
     "cluster": 32, "quirks": QUIRKS, "references": None, "swappiness": 60, "page_tables": True,
     "task_frames": 2, "files_per_frame": 16, "zone_sets": (),
+    "failcnt": "refused",
 }  # fmt: skip
 FRAME_KINDS = ("anon", "file", "special", "kernel")
 FRAME_KIND = {"shm": "file", "ramfs": "file"}  # the other kinds are their own
@@ -69,6 +70,14 @@ class Counter:
 
 
 @dataclass(eq=False)
+class KernelFrame:
+    """A page table's, a stack's or a file table's frame."""
+
+    zone: "Zone"
+    payer: "Container"
+
+
+@dataclass(eq=False)
 class Container:
     name: str
     row: object  # of the containers table
@@ -79,6 +88,10 @@ class Container:
     numfiles: Counter = None
     zone: "Zone" = None  # of its own, or pooled with others; schemes with zones only
     shared: "Zone" = None  # the shared zone of its set
+    stock: int = 0  # charged in advance
+    kernel: int = 0  # kernel frames charged to it, where kernel memory is charged
+    parent: "Container" = None  # charged along with it; None in a flat world and at the top
+    folder: "Container" = None  # the directory it is made in
     lists: dict = field(default_factory=lambda: {"active": [], "inactive": []})
 
 
@@ -141,6 +154,7 @@ class Page:
     writeback: bool = False
     lru: list = None  # the zone list it is on
     slot: bool = False  # has a swap slot
+    payer: Container = None  # of the slot, or of a kernel page, where those are charged
     holds: int = 0  # references of the fault in progress
     pinned: bool = False  # a reference nobody will ever drop
 
@@ -192,7 +206,7 @@ class Mm:
     users: int = 1
     vmas: list = field(default_factory=list)
     ptes: dict = field(default_factory=dict)  # vpage -> Pte
-    tables: dict = field(default_factory=dict)  # block -> zone of the page-table page
+    tables: dict = field(default_factory=dict)  # block -> frame of the page-table page
 
     def vma(self, vpage):
         return next((vma for vma in self.vmas if vma.holds(vpage)), None)
@@ -279,6 +293,7 @@ class Scheme:
     rewalks = False  # a moving mm takes its charges along
     kills_at_limit = False
     own_zones = False
+    hierarchy = "flat"
     resident = False  # pays for frames, mapped or not; `born` and `gone` are called
     copies = False  # of every object, for every container
     references = "all"
@@ -710,6 +725,8 @@ SCHEMES = {
 class Kernel:
     """The machine: state, then limits, memory, reclaim, OOM, faults, and one method per op."""
 
+    newest = "active"  # the list of a new anonymous page
+
     def __init__(self, trace: Trace, scheme: str, machine=None, knobs=None, options=None):
         self.trace, self.options = trace, options or {}
         for name, default in DEFAULTS.items():
@@ -722,6 +739,8 @@ class Kernel:
         if SCHEMES[scheme].resident:  # these are about payments at mapping time
             self.quirks -= {"trial_charge", "double_release", "leak_frames", "stale_pointer"}
         self.scheme = SCHEMES[scheme](self)
+        self.tree = self.options.get("hierarchy", self.scheme.hierarchy) == "tree"
+        self.kernel_memory = self.options.get("kernel_memory") == "charged"
         self.row, self.outcome, self.victims, self.hung = 0, "hit", [], False
         self.swap_used = self.warnings = self.double_releases = 0
         self.resident = {}  # every page with a frame -> None
@@ -740,7 +759,9 @@ class Kernel:
 
     def make_containers(self):
         self.containers = [Container(row.name, row) for row in self.trace.containers]
+        named = {c.name: c for c in self.containers}
         for c in self.containers:
+            c.folder = named[c.row.parent] if c.row.parent else None
             self.reset(c)
         for c in self.trace.made(Op.mkdir):
             self.containers[c].exists = False
@@ -753,6 +774,8 @@ class Kernel:
         c.rss, c.numproc, c.numfiles = (Counter(most if n is None else n) for n in limits)
         c.rss.unit = self.scheme.unit
         c.exists, c.css = True, 0
+        if self.tree and c.folder is not self.containers[0]:  # the root counts for itself only
+            c.parent = c.folder
 
     def make_zones(self):
         left = [self.frames] * self.nodes
@@ -822,7 +845,8 @@ class Kernel:
         for t in self.trace.initial_tasks():
             task = self.tasks[t]
             task.container = task.home = by_name[task.row.container]
-            task.home.numproc.usage += 1
+            for a in self.folders(task.home):
+                a.numproc.usage += 1
             task.node = task.row.node % self.nodes
             task.mm, task.files = self.new_mm(task.container), Files()
             self.bear(task, task)
@@ -831,7 +855,10 @@ class Kernel:
                 zone = next((z for z in zones if z.free > 0), None)
                 if zone:
                     zone.used["kernel"] += 1
-                    task.frames.append(zone)
+                    task.frames.append(KernelFrame(zone, task.container))
+                    if self.kernel_memory:
+                        self.add(task.container, self.scheme.unit)
+                        task.container.kernel += 1
 
     def new_mm(self, container):
         mm = Mm(container)
@@ -863,48 +890,91 @@ class Kernel:
         counter.usage += 1
         return True
 
+    def folders(self, c):
+        """A container and, in a tree, the directories it is in, without the root."""
+        found = [c]
+        while self.tree and found[-1].folder not in (None, self.containers[0]):
+            found.append(found[-1].folder)
+        return found
+
+    def count_task(self, c):
+        """One more task; whose limit is reached counts the failure."""
+        for a in self.folders(c):
+            if not self.fits(a.numproc, 1):
+                a.numproc.failcnt += 1
+                return False
+        for a in self.folders(c):
+            a.numproc.usage += 1
+        return True
+
+    def uncount_task(self, c):
+        for a in self.folders(c):
+            self.take_off(a.numproc, 1)
+
     def take_off(self, counter, units):
         """Uncharge; below zero it warns and stops at zero."""
         self.warnings += counter.usage < units
         counter.usage -= min(units, counter.usage)
 
     def uncharge(self, c, units):
-        self.take_off(c.rss, units)
+        for a in self.line(c):
+            self.take_off(a.rss, units)
 
     def force(self, c, units):
         """A charge that cannot be refused: it only counts as a failure when over the limit."""
-        c.rss.usage += units
+        self.add(c, units)
         c.rss.failcnt += not self.fits(c.rss, 0)
 
     def pay(self, c, current, page):
         """Charge c for a mapping to come; returns the units paid. Dies and Hang as they say."""
         units = self.scheme.price(page, c)
-        if not units:
-            return 0
-        while not self.fits(c.rss, units):
-            c.rss.failcnt += 1
+        if units:
+            self.take(c, units, current)
+            c.css += 1
+        return units
+
+    def take(self, c, units, current):
+        """Charge c; at the limit reclaim, then kill."""
+        while full := self.lacks_room(c, units):
+            full.rss.failcnt += 1
             if self.scheme.kills_at_limit:
                 raise Dies
-            if self.scheme.try_to_free(c):
+            if self.scheme.try_to_free(full):
                 continue
-            if "no_recheck" not in self.quirks and self.fits(c.rss, units):
+            if "no_recheck" not in self.quirks and not self.lacks_room(c, units):
                 continue
-            self.oom(c, current)
-        c.rss.usage += units
-        c.css += 1
-        assert c.rss.limit == 0 or c.rss.usage <= c.rss.limit * c.rss.unit
-        return units
+            self.oom(full, current)
+        self.add(c, units)
+
+    def line(self, c):
+        """A container and those that are charged along with it."""
+        found = []
+        while c:
+            found.append(c)
+            c = c.parent
+        return found
+
+    def lacks_room(self, c, units):
+        """The first in line without room, or None."""
+        return next((a for a in self.line(c) if not self.fits(a.rss, units)), None)
+
+    def add(self, c, units):
+        for a in self.line(c):
+            a.rss.usage += units
 
     def pay_frame(self, page, c, current, zone, kind):
         """Resident schemes: (payer, units) for a frame just taken, which goes back on failure."""
         if not self.scheme.resident or page.kind in ("special", "kernel"):
             return None, 0
-        payer = self.scheme.payer(page, c)
+        payer = self.payer(page, c)
         try:
             return payer, self.pay(payer, current, page)
         except Dies:
             zone.used[kind] -= 1
             raise
+
+    def payer(self, page, c):
+        return self.scheme.payer(page, c)
 
     def born(self, page, payer, paid):
         if payer is not None:
@@ -956,6 +1026,27 @@ class Kernel:
         self.resident[page] = None
         if which:
             self.to_lru(page, which)
+
+    def kernel_frame(self, current, container):
+        """A frame for the kernel on behalf of a container, charged where kernel memory is."""
+        zone = self.alloc("kernel", current, container)
+        self.pay_kernel(container, current, zone)
+        return KernelFrame(zone, container)
+
+    def pay_kernel(self, container, current, zone):
+        if self.kernel_memory:
+            try:
+                self.take(container, self.scheme.unit, current)
+            except Dies:
+                zone.used["kernel"] -= 1
+                raise
+            container.kernel += 1
+
+    def drop_kernel_frame(self, frame):
+        frame.zone.used["kernel"] -= 1
+        if self.kernel_memory:
+            self.uncharge(frame.payer, self.scheme.unit)
+            frame.payer.kernel -= 1
 
     def new_anon_page(self, vpage, current, container):
         page = Page(vpage, "anon")
@@ -1024,6 +1115,9 @@ class Kernel:
                 self.scheme.activated(page)
         else:
             page.referenced = True
+
+    def touched_by_fault(self, page):
+        self.mark_accessed(page)
 
     def finish_writebacks(self):
         for page in self.writebacks:
@@ -1317,8 +1411,8 @@ class Kernel:
         for vpage in sorted(mm.ptes):
             self.zap(mm.ptes[vpage])
         gone, mm.vmas = {vma.object for vma in mm.vmas}, []
-        for zone in mm.tables.values():
-            zone.used["kernel"] -= 1
+        for frame in mm.tables.values():
+            self.drop_kernel_frame(frame)
         mm.container.css -= 1
         self.mms.remove(mm)
         for thing in sorted(gone):
@@ -1336,7 +1430,7 @@ class Kernel:
     def need_table(self, mm, vpage, current):
         block = (self.bases[vpage[0]] + vpage[1]) // BLOCK
         if self.page_tables and block not in mm.tables:
-            mm.tables[block] = self.alloc("kernel", current, mm.container)
+            mm.tables[block] = self.kernel_frame(current, mm.container)
 
     # -- faults ------------------------------------------------------------------------------------
 
@@ -1386,7 +1480,7 @@ class Kernel:
         page = self.new_anon_page(vpage, task, task.mm.container)
         payer = task.mm.container
         if self.scheme.resident:
-            payer = self.scheme.payer(page, payer)
+            payer = self.payer(page, payer)
         try:
             paid = self.pay(payer, task, page)
         except Dies:
@@ -1404,8 +1498,8 @@ class Kernel:
             self.scheme.born(page, payer, paid)
             paid = 0
         self.map_page(task.mm, vpage, page, paid, writable=True, dirty=True)
-        self.to_lru(page, "active")
-        page.active = vma.has_anon = True
+        self.to_lru(page, self.newest)
+        page.active, vma.has_anon = self.newest == "active", True
 
     def own_page(self, task, vpage):
         """The object's own page, as the task's container sees it."""
@@ -1447,7 +1541,7 @@ class Kernel:
         if page.kind == "special":
             self.map_page(task.mm, vpage, page, 0, writable=True)
             return
-        self.mark_accessed(page)
+        self.touched_by_fault(page)
         with self.hold(page):
             if write and not vma.shared:
                 self.map_new_page(task, vma, vpage)
@@ -1484,7 +1578,7 @@ class Kernel:
         else:
             zone = self.alloc("anon", task, mm.container)
             bill = self.pay_frame(page, mm.container, task, zone, "anon")
-            self.place(page, zone, "active")
+            self.place(page, zone, self.newest)
             self.born(page, *bill)
             failed = self.read_fails(pte.vpage)
             self.note("error" if failed else "swapin")
@@ -1499,7 +1593,7 @@ class Kernel:
             if failed:
                 self.swap_in_failed(page, mm.container, paid)
                 return
-            self.mark_accessed(page)
+            self.touched_by_fault(page)
             alone = len(page.mappers) == 1
             pte.state, pte.young = "present", True
             pte.dirty = pte.writable = write and alone
@@ -1549,6 +1643,9 @@ class Kernel:
             elif page.zone is None:
                 zone, c = self.frame_for(task, page, False), task.mm.container
                 bill = self.pay_frame(page, c, task, zone, zone_kind(page.kind))
+                if page.kind == "kernel":
+                    self.pay_kernel(c, task, zone)
+                    page.payer = c if self.kernel_memory else None
                 self.fill(page, zone, bill)
                 self.note("minor")
             self.mark_accessed(page)
@@ -1609,7 +1706,7 @@ class Kernel:
         self.descriptions += 1
         try:
             while len(self.file_frames) < self.file_frames_needed():
-                self.file_frames.append(self.alloc("kernel", task, task.mm.container))
+                self.file_frames.append(self.kernel_frame(task, task.mm.container))
         except Dies:
             self.release_description(Description(vpages[0][0], home))
             raise
@@ -1625,7 +1722,7 @@ class Kernel:
         self.take_off(description.home.numfiles, 1)
         self.descriptions -= 1
         while len(self.file_frames) > self.file_frames_needed():
-            self.file_frames.pop().used["kernel"] -= 1
+            self.drop_kernel_frame(self.file_frames.pop())
 
     def release_files(self, files):
         files.users -= 1
@@ -1642,7 +1739,7 @@ class Kernel:
 
     def take_task_frames(self, task, current, container):
         for _ in range(self.task_frames):
-            task.frames.append(self.alloc("kernel", current, container))
+            task.frames.append(self.kernel_frame(current, container))
 
     def op_fork(self, task, child, value):
         self.clone(task, child, self.copy_mm)
@@ -1652,7 +1749,7 @@ class Kernel:
 
     def clone(self, task, child, give_mm):
         home = task.container
-        if not self.charge_one(home.numproc):
+        if not self.count_task(home):
             return self.note("refused")
         child.container = child.home = home
         child.node = task.node
@@ -1668,15 +1765,15 @@ class Kernel:
 
     def unborn(self, child):
         """Undo a fork that failed half-way."""
-        self.take_off(child.home.numproc, 1)
+        self.uncount_task(child.home)
         self.free_task_frames(child)
         if child.mm is not None:
             self.release_mm(child.mm)
             child.mm = None
 
     def free_task_frames(self, task):
-        for zone in task.frames:
-            zone.used["kernel"] -= 1
+        for frame in task.frames:
+            self.drop_kernel_frame(frame)
         task.frames = []
 
     def share_mm(self, task, child):
@@ -1736,7 +1833,7 @@ class Kernel:
 
     def op_reap(self, task, target, value):
         task.state = "reaped"
-        self.take_off(task.home.numproc, 1)
+        self.uncount_task(task.home)
         self.free_task_frames(task)
 
     def op_move(self, task, c, value):
@@ -1781,12 +1878,16 @@ class Kernel:
         self.scheme.unmapped(pte.page, container)
 
     def op_mkdir(self, task, c, value):
-        if c.exists:
+        if c.exists or (self.tree and c.folder and not c.folder.exists):
             return self.note("refused")
         self.reset(c)
 
+    def has_children(self, c):
+        return self.tree and any(d.folder is c and d.exists for d in self.containers)
+
     def op_rmdir(self, task, c, value):
         busy = c.css or c.numproc.usage or c.numfiles.usage or not c.exists or c is self.root
+        busy = busy or self.has_children(c) or c.kernel
         if busy or any(t.container is c and t.state == "alive" for t in self.tasks):
             return self.note("refused")
         c.exists = False
@@ -1973,6 +2074,14 @@ def parse_quirks(quirks) -> frozenset:
     return frozenset(found)
 
 
+def machine_for(scheme: str) -> type:
+    """The class of machine a scheme runs on: today's kernels have their own reclaim and files."""
+    from naive_cgroups import CGROUPS, CgroupKernel
+
+    SCHEMES.update(CGROUPS)
+    return CgroupKernel if scheme in CGROUPS else Kernel
+
+
 def replay(
     trace: Trace, scheme: str, *, machine=None, knobs=None, options=None, every=1, checked=False
 ) -> list[After]:
@@ -1983,7 +2092,7 @@ def replay(
     entries hold outcome and victims only); `checked` asserts the invariants after every event.
     Raises TraceError for an access outside the mappings.
     """
-    kernel = Kernel(trace, scheme, machine, knobs, options)
+    kernel = machine_for(scheme)(trace, scheme, machine, knobs, options)
     seen = []
     for row in range(len(trace)):
         kernel.run(row)
@@ -2013,10 +2122,10 @@ def check_frames(kernel: Kernel) -> None:
     for page in kernel.resident:
         used[id(page.zone)][FRAME_KIND.get(page.kind, page.kind)] += 1
         assert page.holds == 0 and (page.mappers or page.kind != "anon" or page.pinned)
-    kernel_zones = [zone for mm in kernel.mms for zone in mm.tables.values()]
-    kernel_zones += [zone for task in kernel.tasks for zone in task.frames] + kernel.file_frames
-    for zone in kernel_zones:
-        used[id(zone)]["kernel"] += 1
+    frames = [frame for mm in kernel.mms for frame in mm.tables.values()]
+    frames += [frame for task in kernel.tasks for frame in task.frames] + kernel.file_frames
+    for frame in frames:
+        used[id(frame.zone)]["kernel"] += 1
     for zone in kernel.all_zones:
         assert zone.used == used[id(zone)] and zone.free >= 0, (zone.used, used[id(zone)])
         for entries in zone.lists.values():
@@ -2050,7 +2159,7 @@ def check_counts(kernel: Kernel) -> None:
     """numproc and numfiles are what tasks and open files say."""
     for c in kernel.containers:
         born = [t for t in kernel.tasks if t.state in ("alive", "zombie") and t.home is c]
-        assert c.numproc.usage == len(born)
+        assert kernel.tree or c.numproc.usage == len(born)
         tables = [t.files.open for t in kernel.tasks if t.state == "alive"]
         opened = {id(d) for table in tables for d in table if d.home is c}
         shm = sum(home is c for home in kernel.shm_home.values())
@@ -2062,13 +2171,15 @@ def check_charges(kernel: Kernel) -> None:
     scheme = kernel.scheme
     total = 0
     for c in kernel.containers:
-        usage, held = scheme.expected(c)
+        below = [d for d in kernel.containers if c in kernel.line(d)]
+        usage = sum(scheme.expected(d)[0] + d.kernel * scheme.unit + d.stock for d in below)
+        held = scheme.expected(c)[1]
         bound = sum(mm.container is c for mm in kernel.mms)
         assert (c.rss.usage, c.css) == (usage, bound + held), (c.name, c.rss.usage, usage, c.css)
         listed = c.lists["active"] + c.lists["inactive"]
         if scheme.single_owner or isinstance(scheme, Pairs):
             assert len(listed) == len(set(map(id, listed))) == held
-        total += usage
+        total += scheme.expected(c)[0]
     seen = [p for p in kernel.resident if p.mapcount or scheme.resident]
     accounted = [p for p in seen if p.kind not in ("special", "kernel")]
     if scheme.single_owner:

@@ -19,6 +19,20 @@ QUIRKS = (
 )  # fmt: skip  (stale_pointer is not in the twin)
 WRITTEN = ("0", "1", "5", "12", "31", "33", "64", "80", "200", r"7\n", "", r"12\x00zz", "-1", "012",
            "18446744073709551615", "18446744073709551616", "4294967296", "+5", "0x10")  # fmt: skip
+FILES = {  # of today's control groups: what may be written
+    "memory.limit_in_bytes": ("0", "80k", "160k", "256k", "400k", "-1", "12288"),
+    "memory.memsw.limit_in_bytes": ("160k", "256k", "400k", "1m", "-1"),
+    "memory.soft_limit_in_bytes": ("40k", "160k", "-1"),
+    "memory.move_charge_at_immigrate": ("0", "1", "2", "3", "4"),
+    "memory.force_empty": ("", "0"), "memory.use_hierarchy": ("0", "1"),
+    "memory.swappiness": ("0", "60", "200", "201"), "memory.oom_control": ("0", "1"),
+    "memory.failcnt": ("0",),
+    "memory.max": ("0", "80k", "160k", "256k", "400k", "max", r"200K\n"),
+    "memory.high": ("0", "80k", "160k", "256k", "max"), "memory.low": ("40k", "120k", "max", "0"),
+    "memory.min": ("0", "20k", "80k", "0x5000"), "memory.swap.max": ("0", "20k", "80k", "max"),
+    "memory.oom.group": ("0", "1"), "memory.reclaim": ("8k", "40k", "1x"), "memory.peak": ("x",),
+    "pids.max": ("0", "1", "3", "max", "-1"),
+}  # fmt: skip
 PATHS = ("/usr", "/usr/lib/x", "/usr/local/x", "/lib", "srv:/lib", "srv:/home", "/home/x/y")
 SHARING = {"shm": (True,), "anon": (False,)}
 
@@ -35,6 +49,7 @@ class Profile:
     swap: tuple = (1 << 12,)
     cluster: tuple = (32, 32, 4)
     counts: bool = False  # numproc and numfiles limits
+    groups: bool = False  # containers in containers, control files of today
 
 
 USUAL = {
@@ -61,6 +76,11 @@ PROFILES = {
         USUAL | {"move": 12, "thread": 5, "migrate": 3, "mkdir": 2, "rmdir": 2}, big=12
     ),
     "counts": Profile(USUAL | {"open": 8, "close": 6, "fork": 6, "exec": 3}, big=8, counts=True),
+    "groups": Profile(
+        USUAL | {"touch": 50, "read": 8, "set_limit": 9, "move": 5, "mkdir": 2, "rmdir": 2},
+        (None, None, 20, 40, 64), 40, swap=(0, 5, 40, 400), frames=(1 << 14, 1 << 14, 120),
+        groups=True,
+    ),
 }  # fmt: skip
 
 
@@ -105,10 +125,13 @@ class Author:
             if self.profile.counts:
                 counts["numproc_limit"] = rng.choice((None, 0, 1, 2, 3, 5))
                 counts["numfiles_limit"] = rng.choice((None, 0, 1, 2, 3, 17))
+            if self.profile.groups and n and rng.random() < 0.6:
+                counts["parent"] = rng.choice(self.containers[1:])
             self.b.container(f"C{n}", rng.choice(self.profile.limits), **counts)
             self.containers.append(f"C{n}")
         if rng.random() < 0.4:
-            self.b.container("late", rng.choice(self.profile.limits))
+            parent = rng.choice(self.containers[1:]) if self.profile.groups else ""
+            self.b.container("late", rng.choice(self.profile.limits), parent=parent)
             self.made.append("late")
         kinds = ["file", "anon", rng.choice(("file", "anon"))]
         more = ("file", "anon", "shm", "ramfs", "special", "kernel")
@@ -286,6 +309,9 @@ class Author:
         files = ("rss_limit", "numproc_limit", "numfiles_limit") if self.profile.counts else ()
         file = self.rng.choice(("rss_limit", "rss_limit", *files))
         container = self.rng.choice(self.containers[1:] + self.made)
+        if self.profile.groups and self.rng.random() < 0.8:
+            file = self.rng.choice(list(FILES))
+            return self.b.set_limit(container, f"{file}={self.rng.choice(FILES[file])}")
         self.b.set_limit(container, f"{file}={self.rng.choice(WRITTEN)}")
 
     def run_on(self, task: str) -> None:

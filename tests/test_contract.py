@@ -31,17 +31,18 @@ BREAKS = {
         "none": 1,  # one touch
         "every_container": 2, "dual_count": 2,  # a second container touches
         "every_mapping": 2,  # a fork
-        "first_allocation": 1,  # a read
+        "first_allocation": 1, "cgroup_v1": 1, "cgroup_v2": 1,  # a read
         "zone": 0, "shared_zone": 0, "partition": 0,  # stacks before anything is mapped
     },
     "neighbour_proof": {
         "first_touch": 2, "hand_over": 2, "beancounter": 2, "fraction": 2,  # somebody came first
-        "zone": 2, "shared_zone": 2, "first_allocation": 2,
+        "zone": 2, "shared_zone": 2, "first_allocation": 2, "cgroup_v1": 2, "cgroup_v2": 2,
     },
     "own_action_only": {
         "first_touch": 3, "hand_over": 3,  # the last unmapper is a stranger; an heir
         "beancounter": 2, "fraction": 2,  # somebody joins
         "zone": 2, "shared_zone": 2, "partition": 2, "first_allocation": 2,  # dropped caches
+        "cgroup_v1": 2, "cgroup_v2": 2,
     },
     "never_above_limit": {
         "hand_over": 2, "beancounter": 2, "fraction": 2, "every_container": 2,  # a move
@@ -50,7 +51,8 @@ BREAKS = {
     },
     "shares_frames": {"partition": 3},  # a task touches, moves, touches again
     "empty_owes_nothing": {
-        "first_touch": 2, "first_allocation": 1,  # touch and leave; a read
+        "first_touch": 2,  # touch and leave
+        "first_allocation": 1, "cgroup_v1": 1, "cgroup_v2": 1,  # a read
         "zone": 0, "shared_zone": 0, "partition": 0,  # stacks
     },
 }  # fmt: skip

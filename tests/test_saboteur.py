@@ -21,6 +21,7 @@ from test_twin import compare
 from workbench import schemes
 from workbench.kernel import CheckFailed, Knobs, Machine, check, simulate
 from workbench.kernel.names import (
+    ACTIVE,
     ANON,
     FILE,
     HEADS,
@@ -310,6 +311,31 @@ def charge_without_frame(k):
     k.entry_page[any_entry(k)] = nowhere
 
 
+def swap_miscounted(k):
+    k.swapped[1] += 1
+
+
+def swap_payer_without_slot(k):
+    k.page_payer[pages(k, ANON)[0]] = 2
+
+
+def kernel_frames_miscounted(k):
+    k.kernel[1] += 1
+    k.kernel[0] -= 1
+    k.usage[1] += 1
+    k.peak[1] += 1
+    k.usage[0] -= 1
+
+
+def wrong_split_list(k):
+    """The page says it is active, its record is on the inactive list."""
+    k.page_flags[pages(k, ANON)[0]] ^= ACTIVE
+
+
+def split_list_miscounted(k):
+    k.listed[HEADS] += 1
+
+
 def entry_count_off(k):
     k.entry_count[any_entry(k)] += 1
 
@@ -525,6 +551,11 @@ SABOTEURS = {
     wrong_owner: r"entry \d+: on the list of \d, owner \d",
     charge_for_unmapped: r"entry \d+: charges page \d+ that nobody maps",
     charge_without_frame: r"entry \d+: page \d+ has no frame",
+    swap_miscounted: r"container 1: \d+ swapped pages counted, \d+ there",
+    swap_payer_without_slot: r"page \d+: container 1 pays for a swap slot that is not there",
+    kernel_frames_miscounted: r"container \d: -?\d+ kernel frames charged, \d+ there",
+    wrong_split_list: r"entry \d+: on list \d, belongs on \d",
+    split_list_miscounted: r"list \d+: \d+ records counted, \d+ there",
     entry_count_off: r"entry \d+: counts \d mappings, \d there",
     held_off: r"container 1: \d+ records counted, \d+ there",
     drop_owner: r"page \d+: mapped, but nobody is charged",
@@ -564,7 +595,10 @@ SCHEME = {  # where it takes a certain scheme to have what is damaged
     lose_a_share: "fraction", bill_off: "dual_count", charge_the_wrong_one: "fraction",
     wrong_shift: "beancounter", wrong_shift_and_charge: "beancounter",
     css_of_mappings: "every_mapping", mapping_uncharged: "every_mapping", zone_miscounted: "zone",
-    charge_without_frame: "first_allocation",
+    charge_without_frame: "first_allocation", swap_miscounted: "cgroup_v1",
+    swap_payer_without_slot: "cgroup_v2",
+    kernel_frames_miscounted: "first_touch:kernel_memory=charged",
+    wrong_split_list: "cgroup_v1", split_list_miscounted: "cgroup_v2",
     holders_off: "every_container", stranger_on_ring: "fraction", ring_back_link: "beancounter",
     two_machines: "partition", wrong_copy: "partition",
 }  # fmt: skip

@@ -1,10 +1,11 @@
 """The charge path (2/7, 4/7) and the frame behind it: pay before mapping, reclaim, then OOM."""
 
-from .counters import charge, fits, refusing, say, uncharge
+from .cgroup import TRIES, reclaim, reclaim_zone_today
+from .counters import charge, note, refusing, say, uncharge, within
 from .hooks import call_hook
 from .names import (
     KERNEL, KIND, L_PAID, L_REFUSED, N_LIMIT_HITS, N_LOCAL, N_REMOTE, PAYER, PRICE, Q_HANG,
-    Q_NO_RECHECK, SPECIAL, TO_KILL_CURRENT,
+    Q_NO_RECHECK, SPECIAL, SPLIT, SUBTREE, TO_KILL_CURRENT, V1, V2, Y2007,
 )  # fmt: skip
 from .oom import CURRENT, NOTHING, kill_task, out_of_memory
 from .pages import count_frame
@@ -30,27 +31,40 @@ def pay(k, c, page):
 
 def take(k, c, units, page):
     """Charge c and all above it; who lacks room reclaims, then kills. Units, or -1: refused."""
+    if k.charge_batch and from_stock(k, c, units):
+        return units
+    tries = 0
     while True:
         full = refusing(k, c, units)
         if full < 0:
             charge(k, c, units, page)
             if k.watch:
                 say(k, L_PAID, page, c, units)
+            if k.family == V2:
+                look_at_high(k, c)
             return units
-        k.failcnt[full] += 1
-        k.stat[N_LIMIT_HITS] += 1
-        if k.watch:
-            say(k, L_REFUSED, page, full, units)
+        count_refusal(k, full, page, units)
         if k.at_limit == TO_KILL_CURRENT:
             kill_task(k, k.task, full, -1)
             return -1
-        enough = try_to_free(k, full)
+        if k.reclaim == SUBTREE:
+            enough = reclaim(k, full, max(k.cluster, 1), not k.swap_full) > 0
+        else:
+            enough = try_to_free(k, full)
         if k.hung:
             return -1
         if enough:
             continue
-        if not k.quirks & Q_NO_RECHECK and fits(k, full, units):
+        if not k.quirks & Q_NO_RECHECK and refusing(k, c, units) < 0:
             continue
+        if k.family != Y2007:
+            tries += 1
+            if drain(k, full) or tries < TRIES:
+                continue
+            tries = 0
+            if k.oom_disabled[full]:
+                k.denied = 1
+                return -1
         verdict = out_of_memory(k, full)
         if verdict == NOTHING:
             return give_up(k, full)
@@ -58,8 +72,74 @@ def take(k, c, units, page):
             return -1
 
 
+def count_refusal(k, c, page, units):
+    """The limit of c has been hit."""
+    if k.family == V1 and k.swap_full:
+        k.memsw_failcnt[c] += 1
+    else:
+        k.failcnt[c] += 1
+    k.stat[N_LIMIT_HITS] += 1
+    if k.family == V2:
+        note(k, c, k.max_events)
+    if k.watch:
+        say(k, L_REFUSED, page, c, units)
+
+
+def from_stock(k, c, units):
+    """The kernel's charge batch: 64 pages are asked for, 63 wait for the next ones.
+
+    A batch that does not fit counts as a refusal, and one page is tried (recording.md 2.4).
+    """
+    if k.stock[c] >= units:
+        k.stock[c] -= units
+        return True
+    batch = k.charge_batch * k.unit
+    full = refusing(k, c, batch)
+    if full < 0:
+        charge(k, c, batch, -1)
+        k.stock[c] += batch - units
+        return True
+    if k.family == V1 and not k.swap_full:
+        k.failcnt[full] += 1
+    return False
+
+
+def drain(k, top):
+    """Give back what the containers below `top` have charged in advance. True: there was some."""
+    found = False
+    for c in range(top, k.containers):
+        if k.stock[c] and within(k, c, top):
+            uncharge(k, c, k.stock[c], -1)
+            k.stock[c] = 0
+            found = True
+    return found
+
+
+def look_at_high(k, c):
+    """Above memory.high nobody is refused; the task reclaims before it goes on."""
+    a = c
+    while a >= 0:
+        if k.usage[a] > k.high[a] * k.unit:
+            k.over_high = c + 1
+        a = k.parent[a]
+
+
+def settle_high(k):
+    """On the way back to user mode: every container above its high mark gives pages back."""
+    c = k.over_high - 1
+    k.over_high = 0
+    while c >= 0:
+        tries = 0
+        while k.usage[c] > k.high[c] * k.unit and tries < TRIES:
+            note(k, c, k.high_events)
+            tries = 0 if reclaim(k, c, k.cluster, True) else tries + 1
+        c = k.parent[c]
+
+
 def pay_frame(k, c, page):
     """Under resident coverage: what the page's frame costs, by whoever pays (k.payer)."""
+    if k.swap_books and k.page_payer[page] and k.alive[k.page_payer[page] - 1]:
+        c = k.page_payer[page] - 1  # it comes back to where it was charged
     k.payer = call_hook(k, PAYER, page, c, 0) if k.has_payer else c
     return pay(k, k.payer, page)
 
@@ -106,7 +186,7 @@ def take_frame(k, node, home, c, kind):
         i = 0
         z = zone_for(k, node, home, 0)
         while z >= 0:
-            freed += reclaim_zone(k, z)
+            freed += reclaim_zone_today(k, z) if k.lists == SPLIT else reclaim_zone(k, z)
             i += 1
             z = zone_for(k, node, home, i)
         z = look_for_frame(k, node, home, 0)
@@ -126,4 +206,16 @@ def take_frame(k, node, home, c, kind):
         else:
             k.stat[N_REMOTE] += 1
     count_frame(k, z, kind, 1)
+    return z
+
+
+def take_kernel_frame(k, node, home, c):
+    """A frame for a page table, a stack, open files or a kernel object; +KM: c pays for it."""
+    z = take_frame(k, node, home, c, KERNEL)
+    if z >= 0 and k.kernel_memory:
+        if take(k, c, k.unit, -1) < 0:
+            if not k.hung:
+                count_frame(k, z, KERNEL, -1)
+            return -1
+        k.kernel[c] += 1
     return z

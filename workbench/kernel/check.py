@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from .lists import list_of
 from .names import (
     ALIVE, ANON, COUNTED_RECORD, HEADS, KERNEL, KIND, LISTED_ACTIVE, MAPPING_RECORD, ON_LRU,
-    PAGE_RECORD, PRESENT, Q_DOUBLE_RELEASE, Q_ZONE_COUNTERS, RESIDENT, SLOT, SPECIAL, STUCK, SWAP,
-    USED, ZOMBIE,
+    PAGE_RECORD, PRESENT, Q_DOUBLE_RELEASE, Q_ZONE_COUNTERS, RESIDENT, SLOT, SPECIAL, SPLIT,
+    STUCK, SWAP, USED, V1, ZOMBIE,
 )  # fmt: skip
 from .tables import mm_of, vpage_of, word_of
 
@@ -28,6 +29,7 @@ def check(k) -> None:
     check_frames(k)
     check_entries(k)
     check_containers(k)
+    check_groups(k)
 
 
 def need(ok: bool, text: str, *values) -> None:
@@ -215,7 +217,6 @@ def check_containers(k) -> None:
             if k.bills:
                 billed[head // HEADS] += int(k.unit) // int(k.page_holders[k.entry_page[e]])
             e = k.entry_next[e]
-    owed = with_descendants(k, owed)
     check_files(k)
     mms = [0] * k.containers
     for mm in range(k.mms_top):
@@ -229,17 +230,23 @@ def check_containers(k) -> None:
              k.task_state[t], k.task_mm[t])  # fmt: skip
         need(k.task_runs[t] in (k.task_mm[t], -1), "task %d: runs in %d, mm %d", t,
              k.task_runs[t], k.task_mm[t])  # fmt: skip
+    above = [int(k.folder[c]) or -1 if k.tree and c else -1 for c in range(k.containers)]
+    all_tasks = with_descendants(k, tasks, above)
     exact = not (k.quirks & Q_DOUBLE_RELEASE and k.has_broken)
+    for c in range(k.containers if k.record == MAPPING_RECORD else 0):
+        owed[c] = count_mappings(k, c)
+        need(not exact or k.css[c] == mms[c] + owed[c],
+             "container %d: css %d, %d mms + %d mappings", c, k.css[c], mms[c],
+             owed[c])  # fmt: skip
+    in_advance = [int(k.stock[c] + k.kernel[c] * k.unit) for c in range(k.containers)]
+    owed = [a + b for a, b in zip(owed, in_advance, strict=True)]
+    owed = with_descendants(k, owed, k.parent)
     for c in range(k.containers):
         need(k.mms[c] == mms[c], "container %d: %d mms counted, %d there", c, k.mms[c], mms[c])
-        need(k.procs[c] == tasks[c], "container %d: numproc %d, %d tasks", c, k.procs[c], tasks[c])
+        need(k.procs[c] == all_tasks[c], "container %d: numproc %d, %d tasks", c, k.procs[c],
+             all_tasks[c])  # fmt: skip
         need(0 <= k.usage[c] <= k.peak[c], "container %d: usage %d, peak %d", c, k.usage[c],
              k.peak[c])  # fmt: skip
-        if k.record == MAPPING_RECORD:
-            owed[c] = count_mappings(k, c)
-            need(not exact or k.css[c] == mms[c] + owed[c],
-                 "container %d: css %d, %d mms + %d mappings", c,
-                 k.css[c], mms[c], owed[c])  # fmt: skip
         need(k.bill[c] == billed[c], "container %d: bill %d, shares are worth %d", c, k.bill[c],
              billed[c])  # fmt: skip
         zones = [z for z in range(k.zones) if k.zone_owner[z] == c]
@@ -250,25 +257,67 @@ def check_containers(k) -> None:
             need(k.css[c] == mms[c] + k.held[c], "container %d: css %d, %d mms + %d charges", c,
                  k.css[c], mms[c], k.held[c])  # fmt: skip
     if exact and k.unit > 1:
-        books = k.bill if k.bills else k.usage
+        tops = [c for c in range(k.containers) if k.parent[c] < 0]
+        charged = sum(int(k.usage[c]) for c in tops) - sum(in_advance)
+        charged = sum(int(k.bill[c]) for c in range(k.containers)) if k.bills else charged
         shared = sum(
             1 for p in range(k.pages_top)
             if k.page_maps[p] and k.page_flags[p] & KIND != SPECIAL
         )  # fmt: skip
-        missing = shared * k.unit - sum(int(books[c]) for c in range(k.containers))
+        missing = shared * k.unit - charged
         most = sum(int(k.page_holders[p]) for p in range(k.pages_top))
         need(0 <= missing <= most, "shares add up to %d units less than %d pages", missing, shared)
 
 
-def with_descendants(k, own: list[int]) -> list[int]:
+def with_descendants(k, own: list[int], parent) -> list[int]:
     """Under a tree a container also counts what is below it."""
     total = list(own)
     for c in range(k.containers):
-        a = k.parent[c]
+        a = parent[c]
         while a >= 0:
             total[a] += own[c]
-            a = k.parent[a]
+            a = parent[a]
     return total
+
+
+def check_groups(k) -> None:
+    """Swap and kernel frames are charged to somebody; split lists are as long as they say."""
+    swapped = [0] * k.containers
+    kernel = [0] * k.containers
+    for page in range(k.pages_top):
+        c, flags = int(k.page_payer[page]) - 1, k.page_flags[page]
+        if c >= 0 and flags & KIND == KERNEL:
+            kernel[c] += 1
+        elif c >= 0:
+            need(flags & SLOT, "page %d: container %d pays for a swap slot that is not there", page,
+                 c)  # fmt: skip
+            swapped[c] += k.family != V1 or not flags & RESIDENT
+    for mm in range(k.mms_top):
+        pte = k.mm_ptes[mm] - 1
+        while pte >= 0:
+            if vpage_of(k, pte) >= k.vpages:
+                kernel[k.pte_entry[pte]] += 1
+            pte = k.pte_sibling[pte] - 1
+    for t in range(k.tasks * k.task_frames):
+        if k.task_state[t // k.task_frames] in (ALIVE, ZOMBIE) and k.task_stack[t] >= 0:
+            kernel[k.stack_payer[t]] += 1
+    for i in range(k.file_frames):
+        kernel[k.file_payer[i]] += 1
+    swapped = with_descendants(k, swapped, k.parent)
+    for c in range(k.containers):
+        need(k.swapped[c] == swapped[c], "container %d: %d swapped pages counted, %d there", c,
+             k.swapped[c], swapped[c])  # fmt: skip
+        expected = kernel[c] if k.kernel_memory else 0
+        need(k.kernel[c] == expected, "container %d: %d kernel frames charged, %d there", c,
+             k.kernel[c], expected)  # fmt: skip
+    for head in range(HEADS * k.containers if k.lists == SPLIT else 0):
+        n, e = 0, k.entry_next[head]
+        while e != head:
+            which = list_of(k, int(k.entry_page[e]))
+            need(which == head % HEADS == k.entry_shift[e], "entry %d: on list %d, belongs on %d",
+                 e, head % HEADS, which)  # fmt: skip
+            n, e = n + 1, k.entry_next[e]
+        need(n == k.listed[head], "list %d: %d records counted, %d there", head, k.listed[head], n)
 
 
 def count_mappings(k, c: int) -> int:

@@ -78,6 +78,8 @@ class Knobs:
     page_tables     page-table pages occupy frames
     task_frames     kernel frames per task (stack and structures)
     files_per_frame open files that share one kernel frame (0: they need none)
+    failcnt         "refused": refused charges; "linux-batch": as today's kernel counts, which asks
+                    for 64 pages first (recording.md 2.4); only cgroup_v1 and cgroup_v2
     """
 
     word: int = 64
@@ -91,11 +93,13 @@ class Knobs:
     page_tables: bool = True
     task_frames: int = 2
     files_per_frame: int = 16
+    failcnt: str = "refused"
 
     def __post_init__(self) -> None:
         one_of(self, "word", (32, 64))
         one_of(self, "swap_write", ("async", "sync"))
         one_of(self, "references", ("scheme", "all", "own"))
+        one_of(self, "failcnt", ("refused", "linux-batch"))
         one_of(self, "debug_vm", (False, True))
         one_of(self, "page_tables", (False, True))
         in_range(self, "pagevec", 0, 14)

@@ -67,7 +67,7 @@ def parse(name: str, data: bytes, word: int = 64) -> int | None:
     text = data.split(b"\0")[0].strip(b" \t\n\v\f\r")
     if kind == "anything":
         return 0
-    if rest and text == rest.strip().encode():
+    if " or" in FILES[name].unit and text == rest.strip().encode():
         return UNLIMITED
     number, end = leading_number(text)
     if kind == "bytes":

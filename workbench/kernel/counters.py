@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .names import HUGE, L_CHARGED, L_FORCED, L_UNCHARGED, N_COUNTERS, Q_LIMIT_ZERO
+from .names import HUGE, L_CHARGED, L_FORCED, L_UNCHARGED, N_COUNTERS, Q_LIMIT_ZERO, V1
 
 
 def say(k, what, page, c, amount):
@@ -47,8 +47,31 @@ def charge_above(k, c, units):
         a = k.parent[a]
 
 
+def note(k, c, column):
+    """An event of c, counted there and in every ancestor."""
+    while c >= 0:
+        column[c] += 1
+        c = k.parent[c]
+
+
+def count_swap(k, c, step):
+    """A page of c goes to swap (+1) or its slot is free again (-1)."""
+    while c >= 0:
+        k.swapped[c] += step
+        c = k.parent[c]
+
+
 def refusing(k, c, units):
     """The first of c and its ancestors without room for so many units more, or -1."""
+    if k.family == V1:
+        k.swap_full = 1  # memory and swap together: swapping out would not help
+        a = c
+        while a >= 0:
+            most = k.memsw_limit[a]
+            if most < HUGE and k.usage[a] + k.swapped[a] * k.unit + units > most * k.unit:
+                return a
+            a = k.parent[a]
+        k.swap_full = 0
     if not fits(k, c, units):
         return c
     if k.tree:

@@ -1,14 +1,14 @@
 """What one access turns into: hit, zero page, first fault, copy on write, swap-in (4/7)."""
 
-from .charge import give_back, pay, pay_frame, take_frame
-from .counters import say
+from .charge import give_back, pay, pay_frame, take_frame, take_kernel_frame
+from .counters import count_swap, say
 from .hooks import call_hook
 from .lists import mark_accessed
 from .names import (
     ANON, BORN, CHANGED, COW, DIRTY, ERROR, FILE, HAS_ANON, HIT, KERNEL, KILLED, KIND, L_COPIED,
     L_READ, L_SWAPIN, LOCKED, MAJOR, MINOR, N_COPIES, N_MAJOR, N_MINOR, N_READS, N_SWAP_INS,
-    PRESENT, PRIVATE, Q_DOUBLE_RELEASE, Q_LEAK, RESIDENT, SEGV, SHARED, SLOT, SPECIAL, STUCK,
-    SWAP, SWAPIN, USED, WRITE, YOUNG, ZERO, ZEROED,
+    PRESENT, PRIVATE, Q_DOUBLE_RELEASE, Q_LEAK, RESIDENT, SEGV, SHARED, SLOT, SPECIAL, SPLIT,
+    STUCK, SWAP, SWAPIN, USED, V1, WRITE, YOUNG, ZERO, ZEROED,
 )  # fmt: skip
 from .oom import kill_task
 from .pages import (
@@ -87,7 +87,7 @@ def place(k, t, mm, v):
         key = ((mm + 1) << 32) | (k.vpages + block)
         if probe(k, key) < 0:
             c = k.mm_container[mm]
-            z = take_frame(k, k.task_node[t], k.own_zone[c], c, KERNEL)
+            z = take_kernel_frame(k, k.task_node[t], k.own_zone[c], c)
             if z < 0:
                 return -1
             make_table(k, mm, key, z)
@@ -131,7 +131,9 @@ def map_new(k, pte, i, page, locked):
 
 def move_in(k, page, z, kind, active):
     """Into a frame; under resident coverage the scheme learns who has paid for it."""
-    settle_in(k, page, z, kind, active)
+    settle_in(k, page, z, kind, active and k.lists != SPLIT)
+    if k.family == V1 and k.page_flags[page] & SLOT and k.page_payer[page]:
+        count_swap(k, k.page_payer[page] - 1, -1)
     if k.resident and kind != SPECIAL and kind != KERNEL:
         call_hook(k, BORN, page, k.payer, k.paid)
 
@@ -158,7 +160,8 @@ def first_fault(k, t, at, i, v, write):
         if outcome >= ERROR:
             return outcome
         if kind != SPECIAL:
-            mark_accessed(k, own)
+            if k.lists != SPLIT:  # today only read() and the end of a mapping count
+                mark_accessed(k, own)
             k.held_page = own
     if kind == ANON or (write and private and kind != SPECIAL):
         page = make_new(k, t, i, v, False)
@@ -186,7 +189,11 @@ def get_page(k, t, v, page, kind, home, c, from_disk):
     flags = k.page_flags[page]
     if flags & RESIDENT:
         return MINOR
-    z = take_frame(k, k.task_node[t], home, c, kind)
+    if kind == KERNEL:
+        z = take_kernel_frame(k, k.task_node[t], home, c)
+        k.page_payer[page] = c + 1 if k.kernel_memory and z >= 0 else 0
+    else:
+        z = take_frame(k, k.task_node[t], home, c, kind)
     if z < 0 or (k.resident and not paid_for(k, c, page, z, kind)):
         return KILLED
     move_in(k, page, z, kind, False)
@@ -277,7 +284,8 @@ def swap_in(k, t, at, v, write):
             k.leaked_frames += 1
             k.page_flags[page] |= STUCK
         return KILLED
-    mark_accessed(k, page)
+    if k.lists != SPLIT:
+        mark_accessed(k, page)
     flags = PRESENT | YOUNG
     if write and k.page_maps[page] + k.page_swaps[page] == 1:
         flags |= WRITE | DIRTY

@@ -15,8 +15,8 @@ A hook that a module leaves out does nothing.
 """
 
 from .counters import charge, force, say, uncharge  # noqa: F401  (charge: for schemes)
-from .lists import entry_link, entry_unlink
-from .names import HEADS, L_RETURNED, LRU, N_ENTRIES, N_HOLDERS, N_RMAP, PRESENT, STALE
+from .lists import entry_link, entry_unlink, first_list
+from .names import HEADS, L_RETURNED, N_ENTRIES, N_HOLDERS, N_RMAP, PRESENT, STALE
 from .tables import TOMB, insert, mm_of, probe, word_of
 
 
@@ -57,7 +57,7 @@ def add_entry(k, page, c):
     k.entry_owner[e] = c
     k.entry_count[e] = 0
     k.entry_shift[e] = 0
-    entry_link(k, e, 1 if k.lists == LRU else 0)
+    entry_link(k, e, first_list(k, page))
     k.held[c] += 1
     k.css[c] += 1
     k.stat[N_ENTRIES] += 1
@@ -87,7 +87,7 @@ def give_entry(k, e, heir):
     k.held[c] -= 1
     k.css[c] -= 1
     k.entry_owner[e] = heir
-    entry_link(k, e, 1 if k.lists == LRU else 0)
+    entry_link(k, e, first_list(k, k.entry_page[e]))
     k.held[heir] += 1
     k.css[heir] += 1
 

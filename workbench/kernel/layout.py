@@ -47,6 +47,7 @@ COLUMNS: dict[str, dict[str, int]] = {
         "page_next": 32,  # zone list, head to tail
         "page_prev": 32,
         "page_holders": 32,  # entries on its ring
+        "page_payer": 32,  # container that pays for its swap slot, or for a kernel page (+1)
         "page_entry": 32,  # owner's entry, or head of the ring of entries (+1)
     },
     "entry": {
@@ -118,6 +119,31 @@ COLUMNS: dict[str, dict[str, int]] = {
         "alive": 32,
         "parent": 32,  # charged along with it; -1: none (flat, or at the top)
         "folder": 32,  # the container it was made in
+        # control files of later kernels: limits and wishes in pages, counts of events
+        "min": 64,
+        "low": 64,
+        "high": 64,
+        "soft": 64,
+        "memsw_limit": 64,
+        "memsw_failcnt": 64,
+        "swap_limit": 64,
+        "swapped": 64,  # v1: pages out in swap; v2: swap slots; of the container and those below
+        "swappy": 32,
+        "nested": 32,  # v1 use_hierarchy: what is made in it is charged to it too
+        "move_mask": 32,
+        "oom_group": 32,
+        "oom_disabled": 32,
+        "now_min": 64,  # effective protection, as of the last look
+        "now_low": 64,
+        "stock": 64,  # charged in advance, not used yet
+        "kernel": 64,  # kernel frames charged to it
+        "low_events": 64,  # with those below it, as in memory.events
+        "high_events": 64,
+        "max_events": 64,
+        "oom_events": 64,
+        "kill_events": 64,
+        "group_events": 64,
+        "swap_events": 64,
         "table_limit": 64,  # what a new directory of this name starts with
         "table_procs": 64,
         "table_files": 64,
@@ -133,6 +159,7 @@ COLUMNS: dict[str, dict[str, int]] = {
         "minor_faults": 64,
         "major_faults": 64,
     },
+    "list": {"listed": 64},  # entries on each list of a container, where lists are split
     "zone": {
         "zone_frames": 64,
         "zone_free": 64,
@@ -163,8 +190,8 @@ COLUMNS: dict[str, dict[str, int]] = {
     "handle": {"fd_next": 32, "fd_file": 32},
     "file": {"file_refs": 32, "file_container": 32, "file_object": 32},
     "fileset": {"fileset_head": 32, "fileset_users": 32},
-    "filezone": {"filezone": 32},
-    "stack": {"task_stack": 32},  # zones of the kernel stacks
+    "filezone": {"filezone": 32, "file_payer": 32},
+    "stack": {"task_stack": 32, "stack_payer": 32},  # zones of the kernel stacks
     "stale": {"stale": 8},
     "old_word": {"old_word": 64},  # the hash that is being replaced
     "old_slot": {"old_pte": 32},
@@ -212,7 +239,9 @@ SCALARS = (
     "task", "pte", "held_page", "paid", "worst", "best", "objects",
     # configuration
     "unit", "record", "lists", "reclaim", "at_limit", "rewalk", "placement", "per_pair", "bills",
-    "resident", "tree", "family", "has_payer", "payer",
+    "resident", "tree", "family", "has_payer", "payer", "protects",
+    "balanced", "spared", "over_high", "swap_full", "denied", "charge_batch", "death", "swap_books",
+    "kernel_memory",
     "by", "copies_at",
     "quirks", "cluster", "async_write", "pagevec", "debug_vm", "all_references", "swappiness",
     "page_tables", "task_frames", "files_per_frame", "sample_at", "sample_top", "sample_width",

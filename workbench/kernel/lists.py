@@ -1,7 +1,8 @@
 """Lists by index: the zones' active and inactive lists, and the containers' lists of entries."""
 
 from .names import (
-    ACTIVE, HEADS, IN_PAGEVEC, LISTED_ACTIVE, LRU, ON_LRU, Q_ZONE_COUNTERS, REFERENCED,
+    ACTIVE, FILE, HEADS, IN_PAGEVEC, INACTIVE_ANON, INACTIVE_FILE, KIND, LISTED_ACTIVE, LRU,
+    ON_LRU, Q_ZONE_COUNTERS, RAMFS, REFERENCED, SPLIT, UNEVICTABLE,
 )  # fmt: skip
 
 
@@ -113,12 +114,34 @@ def mark_accessed(k, page):
         lru_del(k, page)
         k.page_flags[page] = (flags | ACTIVE) & ~(REFERENCED | ON_LRU | LISTED_ACTIVE)
         lru_add(k, page)
+        if k.lists == SPLIT and k.page_entry[page]:
+            entry_move(k, k.page_entry[page] - 1, list_of(k, page))
         if k.lists == LRU and k.page_entry[page] and (k.page_maps[page] or k.resident):
             entry_move(k, k.page_entry[page] - 1, 1)
 
 
+def list_of(k, page):
+    """Which of its owner's split lists a page belongs on."""
+    flags = k.page_flags[page]
+    kind = flags & KIND
+    if kind == RAMFS:
+        return UNEVICTABLE
+    which = INACTIVE_FILE if kind == FILE else INACTIVE_ANON
+    return which + 1 if flags & ACTIVE else which
+
+
+def first_list(k, page):
+    """Where a new charge record goes."""
+    if k.lists == SPLIT:
+        return list_of(k, page)
+    return 1 if k.lists == LRU else 0
+
+
 def entry_link(k, e, which):
     head = HEADS * k.entry_owner[e] + which
+    if k.lists == SPLIT:
+        k.entry_shift[e] = which
+        k.listed[head] += 1
     first = k.entry_next[head]
     k.entry_next[e] = first
     k.entry_prev[e] = head
@@ -127,6 +150,8 @@ def entry_link(k, e, which):
 
 
 def entry_unlink(k, e):
+    if k.lists == SPLIT:
+        k.listed[HEADS * k.entry_owner[e] + k.entry_shift[e]] -= 1
     before = k.entry_prev[e]
     after = k.entry_next[e]
     k.entry_next[before] = after
@@ -137,3 +162,15 @@ def entry_move(k, e, which):
     """To the head of its container's inactive (0) or active (1) list; FIFO has only the first."""
     entry_unlink(k, e)
     entry_link(k, e, which)
+
+
+def entry_to_tail(k, e):
+    """To the oldest place of the split list it is on."""
+    head = HEADS * k.entry_owner[e] + k.entry_shift[e]
+    entry_unlink(k, e)
+    k.listed[head] += 1
+    last = k.entry_prev[head]
+    k.entry_next[e] = head
+    k.entry_prev[e] = last
+    k.entry_next[last] = e
+    k.entry_prev[head] = e

@@ -39,18 +39,21 @@ SEGV = 13  # access outside every mapping: the trace is wrong
 PRICE, MAPPED, UNMAPPED, BORN, GONE, PAYER = range(6)
 
 # parts of a scheme
-HEADS = 2  # lists of entries per container
+HEADS = 5  # lists of entries per container
 RECORDED = ("none", "mapping", "page", "counted", "pair")  # what a charge is recorded on
 MAPPING_RECORD, PAGE_RECORD, COUNTED_RECORD = range(1, 4)
-LISTS = ("none", "fifo", "lru")  # what is scanned at the limit
-NO_LIST, FIFO, LRU = range(3)
-RECLAIMS = ("none", "free", "unmap_own")
-NO_RECLAIM, FREE, UNMAP_OWN = range(3)
+LISTS = ("none", "fifo", "lru", "split")  # what is scanned at the limit
+NO_LIST, FIFO, LRU, SPLIT = range(4)
+INACTIVE_ANON, ACTIVE_ANON, INACTIVE_FILE, ACTIVE_FILE, UNEVICTABLE = range(5)  # of split
+RECLAIMS = ("none", "free", "unmap_own", "subtree")
+NO_RECLAIM, FREE, UNMAP_OWN, SUBTREE = range(4)
 LIMITS = ("oom", "kill_current")
 TO_OOM, TO_KILL_CURRENT = range(2)
 MOVES = ("stay", "rewalk")
 FAMILIES = ("2007", "v1", "v2")  # whose control files and whose habits
 Y2007, V1, V2 = range(3)
+DEATHS = ("stay", "zombie", "reparent")  # of a container that is removed while charged
+STAYS, TO_ZOMBIE, TO_PARENT = range(3)
 PLACEMENTS = ("any", "own_zone", "shared_zone", "partition")
 ANYWHERE, OWN_ZONE, SHARED_ZONE, PARTITION = range(4)
 SHARED_BY = ("flag", "mount", "directory")

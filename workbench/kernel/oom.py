@@ -1,16 +1,36 @@
 """Leaving and being killed: exit, the OOM killer of patch 5/7, and who it may hit by mistake."""
 
-from .counters import say
+from .counters import note, say, uncharge, within
 from .names import (
     ANYWHERE, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, KERNEL, L_KILLED, N_FREED, N_KILLS,
-    Q_CHILDREN, Q_COUPLING, Q_HANG, Q_OUTSIDERS, REAPED, ZOMBIE,
+    Q_CHILDREN, Q_COUPLING, Q_HANG, Q_OUTSIDERS, REAPED, SWAP, Y2007,
+    ZOMBIE,
 )  # fmt: skip
 from .pages import count_frame, remove
-from .tables import drop_pte, sort_ptes, vpage_of
+from .tables import drop_pte, sort_ptes, vpage_of, word_of
 from .zones import leave_object, lives_with
 
 NOTHING, OTHER, CURRENT = range(3)
 DISABLE = -17
+
+
+def drop_kernel_frame(k, z, payer):
+    """A page table, stack or file frame goes back; where kernel memory is charged, the charge too.
+    """
+    count_frame(k, z, KERNEL, -1)
+    if k.kernel_memory:
+        uncharge(k, payer, k.unit, -1)
+        k.kernel[payer] -= 1
+
+
+def count_procs(k, c, step):
+    """Tasks are counted where they are, and under a tree in every directory above (pids)."""
+    k.procs[c] += step
+    if k.tree:
+        c = k.folder[c]
+        while c > 0:
+            k.procs[c] += step
+            c = k.folder[c]
 
 
 def drop_vma(k, i):
@@ -31,7 +51,7 @@ def release_mm(k, mm):
         if vpage_of(k, pte) < k.vpages:
             remove(k, pte)
         else:
-            count_frame(k, k.pte_page[pte], KERNEL, -1)
+            drop_kernel_frame(k, k.pte_page[pte], k.pte_entry[pte])
         drop_pte(k, pte)
         pte = after
     k.mm_ptes[mm] = 0
@@ -57,7 +77,7 @@ def drop_file(k, f):
     k.open_files -= 1
     if (k.file_frames - 1) * k.files_per_frame >= k.open_files and k.file_frames:
         k.file_frames -= 1
-        count_frame(k, k.filezone[k.file_frames], KERNEL, -1)
+        drop_kernel_frame(k, k.filezone[k.file_frames], k.file_payer[k.file_frames])
 
 
 def close_all(k, files):
@@ -88,10 +108,10 @@ def exit_task(k, t):
 
 def reap_task(k, t):
     k.task_state[t] = REAPED
-    k.procs[k.task_charged[t]] -= 1
+    count_procs(k, k.task_charged[t], -1)
     for i in range(t * k.task_frames, (t + 1) * k.task_frames):
         if k.task_stack[i] >= 0:
-            count_frame(k, k.task_stack[i], KERNEL, -1)
+            drop_kernel_frame(k, k.task_stack[i], k.stack_payer[i])
 
 
 def square_root(n):
@@ -231,6 +251,8 @@ def kill_one(k, t, c, points):
 
 def out_of_memory(k, c):
     """Somebody has to die for container c (or the machine, -1). NOTHING: no one can."""
+    if k.family != Y2007:
+        return out_of_memory_today(k, c)
     victim = select_victim(k, c)
     if victim == -2:
         k.hung = 1  # the caller spins until the dying task is gone, and it never is (OO3)
@@ -238,3 +260,83 @@ def out_of_memory(k, c):
     if victim >= 0:
         return kill_one(k, victim, c, k.best)
     return kill_one(k, k.task, c, 0)
+
+
+# today's killer: by size, of the container and those below it; one process, or a whole group
+
+
+def killable(k, t, c):
+    """May the leader t die for container c?"""
+    mm = k.task_mm[t]
+    if mm < 0 or k.task_caps[t] & CAP_INIT or k.task_adj[t] == DISABLE or k.task_memdie[t]:
+        return False
+    return c < 0 or within(k, k.mm_container[mm], c)
+
+
+def score(k, t, c):
+    """Pages mapped, in swap and in page tables; oom_adj as the 1/17 of what is allowed it means."""
+    mm = k.task_mm[t]
+    points = k.mm_rss[mm]
+    pte = k.mm_ptes[mm] - 1
+    while pte >= 0:
+        w = k.word[word_of(k, pte)]
+        if w & SWAP or vpage_of(k, pte) >= k.vpages:
+            points += 1
+        pte = k.pte_sibling[pte] - 1
+    allowed = k.total_frames + k.swap_size
+    if c >= 0 and k.limit[c] < allowed:
+        allowed = min(allowed, k.limit[c] + min(k.swap_limit[c], k.swap_size))
+    adj = k.task_adj[t] * 1000
+    adj = 1000 if adj == 15_000 else (adj // 17 if adj >= 0 else -(-adj // 17))
+    return points + adj * (allowed // 1000)
+
+
+def out_of_memory_today(k, c):
+    if c >= 0:
+        note(k, c, k.oom_events)
+    victim = -1
+    k.best = 0
+    for i in range(k.tasks_top):
+        t = k.task_order[i]
+        if killable(k, t, c):
+            points = score(k, t, c)
+            if k.cands < k.cands_end:
+                k.cand_kill[k.cands] = k.kills
+                k.cand_task[k.cands] = t
+                k.cand_points[k.cands] = points
+                k.cands += 1
+            if victim < 0 or points >= k.best:
+                k.best = points
+                victim = t
+    if victim < 0:
+        return NOTHING
+    group = -1
+    a = k.mm_container[k.task_mm[victim]]
+    while a >= 0:
+        if k.oom_group[a]:
+            group = a
+        a = -1 if a == c else k.parent[a]
+    if group < 0:
+        return kill_process(k, victim, c, k.best)
+    note(k, group, k.group_events)
+    verdict = OTHER
+    for i in range(k.tasks_top):
+        t = k.task_order[i]
+        if killable(k, t, group):
+            verdict = max(verdict, kill_process(k, t, c, score(k, t, c)))
+    return verdict
+
+
+def kill_process(k, t, c, points):
+    """Everybody who shares the address space dies. CURRENT if the current task does."""
+    mm = k.task_mm[t]
+    note(k, k.mm_container[mm], k.kill_events)
+    verdict = OTHER
+    for u in range(k.tasks):
+        if u != t and k.task_mm[u] == mm:
+            if u == k.task:
+                k.task_memdie[u] = 1
+                verdict = CURRENT
+            else:
+                exit_task(k, u)
+    return max(verdict, kill_task(k, t, c, points))

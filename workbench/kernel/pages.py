@@ -1,12 +1,12 @@
 """Frames and pages: where content lies, who maps it, when it goes. No choice is made here."""
 
-from .counters import say
+from .counters import count_swap, note, say
 from .hooks import call_hook
-from .lists import lru_del, lru_new, lru_put, lru_tail, mark_accessed
+from .lists import entry_to_tail, lru_del, lru_new, lru_put, lru_tail, mark_accessed
 from .names import (
     ACTIVE, ANON, CHANGED, DIRTY, FILE, GONE, KERNEL, KIND, L_FREED, L_MAPPED, L_UNMAPPED,
     LISTED_ACTIVE, MAPPED, N_FREED, ON_LRU, PRESENT, Q_STALE, RAMFS, RESIDENT, SHM, SLOT,
-    SPECIAL, STALE, STUCK, SWAP, UNMAPPED, USED, WRITEBACK, YOUNG, ZERO,
+    SPECIAL, SPLIT, STALE, STUCK, SWAP, UNMAPPED, USED, V1, WRITEBACK, YOUNG, ZERO,
 )  # fmt: skip
 from .tables import link, unlink, word_of
 
@@ -72,6 +72,8 @@ def leave_frame(k, page):
         k.stale[k.zone_stale[z] + k.zone_free[z]] = stale
     count_frame(k, z, flags & KIND, -1)
     k.page_flags[page] = flags & (KIND | SLOT | USED)
+    if k.family == V1 and flags & SLOT and k.page_payer[page]:
+        count_swap(k, k.page_payer[page] - 1, 1)
     if flags & WRITEBACK:
         stop_writing(k, page)
     k.stat[N_FREED] += 1
@@ -86,16 +88,39 @@ def stop_writing(k, page):
 
 
 def drop_slot(k, page):
-    if k.page_flags[page] & SLOT:
-        k.page_flags[page] &= ~SLOT
+    flags = k.page_flags[page]
+    if flags & SLOT:
+        k.page_flags[page] = flags & ~SLOT
         k.swap_used -= 1
+        if k.page_payer[page]:
+            if k.family != V1 or not flags & RESIDENT:
+                count_swap(k, k.page_payer[page] - 1, -1)
+            k.page_payer[page] = 0
 
 
 def take_slot(k, page):
-    if k.swap_used >= k.swap_size:
+    if k.swap_used >= k.swap_size or (k.swap_books and not pay_slot(k, page)):
         return False
     k.swap_used += 1
     k.page_flags[page] |= SLOT
+    return True
+
+
+def pay_slot(k, page):
+    """The owner of a page pays for its swap slot: in v2 at once, in v1 when the page has left."""
+    e = k.page_entry[page] - 1
+    if e < 0:
+        return True
+    c = k.entry_owner[e]
+    if k.family != V1:
+        a = c
+        while a >= 0:
+            if k.swapped[a] >= k.swap_limit[a]:
+                note(k, a, k.swap_events)
+                return False
+            a = k.parent[a]
+        count_swap(k, c, 1)
+    k.page_payer[page] = c + 1
     return True
 
 
@@ -136,6 +161,8 @@ def finish_writing(k):
             k.page_flags[page] = flags
             if flags & ON_LRU and not flags & LISTED_ACTIVE:
                 lru_tail(k, page)
+            if k.lists == SPLIT and k.page_entry[page] and not flags & ACTIVE:
+                entry_to_tail(k, k.page_entry[page] - 1)
     k.writing_count = 0
 
 

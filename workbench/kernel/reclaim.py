@@ -105,7 +105,13 @@ def reclaim_page(k, page, only):
             return activate(k, page)
         if kind != ANON and k.obj_vmas[object_of(k, page)]:
             return activate(k, page)
-    if kind == ANON and not flags & SLOT:
+    return let_go(k, page, referenced)
+
+
+def let_go(k, page, referenced):
+    """Unmapped everywhere, written if dirty (not if it was `referenced`), freed if it can be."""
+    kind = k.page_flags[page] & KIND
+    if kind == ANON and not k.page_flags[page] & SLOT:
         if not take_slot(k, page):
             return activate(k, page)
         k.page_flags[page] |= CHANGED

@@ -1,10 +1,11 @@
 """The one replay loop: an event goes in, the machine changes, the books are kept."""
 
+from .charge import settle_high
 from .faults import access, lock, system_call
 from .hooks import prefetch
 from .names import (
     ALIVE, ANON, CAP_STUCK, CHANGED, DIRTY, ERROR, FILE, HANG, KILLED, KIND, N_FREED, OK,
-    PRESENT, RESIDENT, SAMPLE_WIDTH, SEGV, SKIPPED, WRITE, WRITEBACK, YOUNG, ZOMBIE,
+    PRESENT, REFUSED, RESIDENT, SAMPLE_WIDTH, SEGV, SKIPPED, WRITE, WRITEBACK, YOUNG, ZOMBIE,
 )  # fmt: skip
 from .oom import exit_task, reap_task
 from .pages import finish_writing, leave_frame
@@ -113,7 +114,13 @@ def slow(k, i, op, t, v):
         for other in range(k.tasks):
             k.task_runs[other] = -1
     elif outcome == KILLED:
-        die(k, t)
+        if k.denied:  # nobody dies: the access waits at the limit, or is refused
+            k.denied = 0
+            outcome = REFUSED
+        else:
+            die(k, t)
+    if k.over_high:
+        settle_high(k)
     k.ev_outcome[i] = outcome
     return False
 
@@ -183,6 +190,8 @@ def memory_event(k, i, op, t, v, n):
         worst = 0
         for p in range(v, v + n):
             outcome = system_call(k, t, p, op == WRITE_CALL, o)
+            if k.over_high and outcome <= ERROR:
+                settle_high(k)
             worst = max(worst, outcome)
             if outcome > ERROR:
                 break
@@ -209,6 +218,8 @@ def touch(k, t, v, n, write):
     for p in range(v, v + n):
         outcome = access(k, t, p, write, find(k, mm, p))
         if outcome:
+            if k.over_high and outcome <= ERROR:
+                settle_high(k)
             if outcome > worst:
                 worst = outcome
             if outcome >= ERROR:
@@ -228,6 +239,8 @@ def lock_range(k, t, v, n):
             return SEGV
         anon = k.obj_kind[k.vma_object[i]] == ANON
         outcome = lock(k, t, p, anon)
+        if k.over_high and outcome <= ERROR:
+            settle_high(k)
         worst = max(worst, outcome)
         if outcome > ERROR:
             break

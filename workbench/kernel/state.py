@@ -8,11 +8,12 @@ from .config import Knobs, Machine, ZoneSet
 from .control import NAMES as CONTROL_FILES
 from .control import parse
 from .guard import guarded
+from .groups import start_files
 from .layout import COLUMNS, SCALARS
 from .names import (
-    ALIVE, BY_DIRECTORY, BY_MOUNT, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, FAMILIES, HEADS,
-    LIMITS, LISTS, MAPPING_QUIRKS, PARTITION, PLACEMENTS, PRIVATE, Q_LIMIT_ZERO, RECLAIMS,
-    RECORDED, SAMPLE_WIDTH, SHARED_BY, SHARED_ZONE, STATS,
+    ALIVE, BY_DIRECTORY, BY_MOUNT, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, DEATHS, FAMILIES,
+    HEADS, LIMITS, LISTS, MAPPING_QUIRKS, PARTITION, PLACEMENTS, PRIVATE, Q_LIMIT_ZERO, RECLAIMS,
+    RECORDED, SAMPLE_WIDTH, SHARED_BY, SHARED_ZONE, STATS, Y2007,
 )  # fmt: skip
 
 KINDS = ("file", "anon", "shm", "ramfs", "special", "kernel")
@@ -122,6 +123,7 @@ class State:
             "mm": self.mms_end,
             "task": self.tasks,
             "container": self.containers,
+            "list": HEADS * self.containers,
             "zone": self.zones,
             "object": self.objects * copies + 1,
             "bound": self.containers * self.objects if self.sets else 1,
@@ -163,6 +165,12 @@ class State:
         self.quirks = knobs.quirk_bits()
         if self.resident:
             self.quirks &= ~MAPPING_QUIRKS
+        self.death = DEATHS.index(parts.death)
+        self.kernel_memory = int(parts.kernel_memory == "charged")
+        if self.family != Y2007:
+            self.quirks = 0  # they are the patch's
+            self.swap_books = 1
+            self.charge_batch = 64 if knobs.failcnt == "linux-batch" else 0
         self.cluster = knobs.cluster
         self.async_write = int(knobs.swap_write == "async")
         self.pagevec = knobs.pagevec
@@ -203,8 +211,7 @@ class State:
         for c, box in enumerate(trace.containers):
             self.alive[c] = int(c not in made)
             self.folder[c] = number[box.parent] if box.parent else 0
-            # the root is nobody's parent: like the real one, it counts its own pages only
-            self.parent[c] = self.folder[c] if self.tree and self.folder[c] else -1
+            start_files(self, c)
             self.own_zone[c] = -1
             self.limit[c] = self.table_limit[c] = as_limit(box.limit, knobs)
             self.procs_limit[c] = self.table_procs[c] = as_limit(box.numproc_limit, knobs)

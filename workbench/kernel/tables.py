@@ -84,10 +84,11 @@ def take_pte(k, mm):
 
 
 def make_table(k, mm, key, z):
-    """Note that mm has a page-table page for this block, in zone z."""
+    """Note that mm has a page-table page for this block, in zone z, paid for by its container."""
     pte = take_pte(k, mm)
     k.pte_word[pte] = insert(k, key, pte)
     k.pte_page[pte] = z
+    k.pte_entry[pte] = k.mm_container[mm]
     chain(k, mm, pte)
 
 

@@ -1,17 +1,18 @@
 """Tasks, mms, open files and containers: fork, exec, move, map, mkdir (2/7, 6/7, 7/7)."""
 
-from .control import F_NUMFILES, F_NUMPROC, F_RSS
-from .charge import give_back, look_for_frame, pay, take_frame
-from .counters import fits
+from .control import F_NUMFILES, F_NUMPROC, F_PIDS, F_RSS
+from .charge import drain, give_back, look_for_frame, pay, take_kernel_frame
+from .counters import charge, fits
 from .faults import place
 from .hooks import index_entries
 from .lists import lru_del, lru_put
 from .names import (
     ALIVE, HAS_ANON, KERNEL, KILLED, LISTED_ACTIVE, KIND, LOCKED, OK, ON_LRU, PRESENT, PRIVATE,
     MAPPING_RECORD, Q_LIMIT_ZERO, REFERENCED, REFUSED, SHM, SKIPPED, SPECIAL, SWAP, UNBORN,
-    WRITE, Y2007, YOUNG, ZERO,
+    STAYS, TO_PARENT, TO_ZOMBIE, V2, WRITE, Y2007, YOUNG, ZERO,
 )  # fmt: skip
-from .oom import drop_file, drop_vma, reap_task, release_mm
+from .groups import move_charges, start_files, to_parent, write_file
+from .oom import count_procs, drop_file, drop_vma, reap_task, release_mm
 from .pages import attach, count_frame, detach, release_hold, remove
 from .tables import find, find_vma, link, pte_at, sort_ptes, unlink, vpage_of, word_of
 from .zones import copy_of, start_anew
@@ -36,12 +37,16 @@ def below(limit, used, quirks):
 
 
 def pay_task(k, t, child):
-    """numproc: the forking task's container pays, until the child is reaped."""
+    """numproc: the forking task's container pays, until the child is reaped. pids: so do all above
+    it, and the one whose limit is reached counts the failure."""
     c = k.task_container[t]
-    if not below(k.procs_limit[c], k.procs[c], k.quirks):
-        k.procs_failcnt[c] += 1
+    full = c
+    while full >= 0 and below(k.procs_limit[full], k.procs[full], k.quirks):
+        full = k.folder[full] if k.tree and k.folder[full] else -1
+    if full >= 0:
+        k.procs_failcnt[full] += 1
         return False
-    k.procs[c] += 1
+    count_procs(k, c, 1)
     k.task_charged[child] = c
     return True
 
@@ -49,7 +54,8 @@ def pay_task(k, t, child):
 def take_stack(k, t, child, c):
     """The kernel frames of a task; False when none is to be had."""
     for i in range(k.task_frames):
-        z = take_frame(k, k.task_node[t], k.own_zone[c], c, KERNEL)
+        z = take_kernel_frame(k, k.task_node[t], k.own_zone[c], c)
+        k.stack_payer[child * k.task_frames + i] = c
         if z < 0:
             for j in range(i, k.task_frames):
                 k.task_stack[child * k.task_frames + j] = -1
@@ -79,14 +85,18 @@ def start_task(k, t):
     enroll(k, t)
     k.task_mm[t] = k.task_runs[t] = new_mm(k, c)
     k.task_files[t] = new_fileset(k)
-    k.procs[c] += 1
+    count_procs(k, c, 1)
     k.task_charged[t] = c
     for i in range(t * k.task_frames, (t + 1) * k.task_frames):
         # nobody is killed before the start
         z = look_for_frame(k, k.task_node[t], k.own_zone[c], -1)
         k.task_stack[i] = z
+        k.stack_payer[i] = c
         if z >= 0:
             count_frame(k, z, KERNEL, 1)
+            if k.kernel_memory:
+                charge(k, c, k.unit, -1)
+                k.kernel[c] += 1
 
 
 def begin_child(k, t, child, c):
@@ -233,6 +243,15 @@ def move(k, t, c):
         if k.mm_users[mm] > 1:
             return REFUSED  # one address space cannot be in two machines
         start_anew(k, mm, left, c)
+    if k.family != Y2007 and left != c:
+        if k.mm_container[mm] == left and not move_charges(k, mm, left, c):
+            return REFUSED
+        for u in range(k.tasks):  # v2 moves whole processes; the count of tasks goes along
+            if u == t or (k.family == V2 and k.task_mm[u] == mm):
+                count_procs(k, k.task_charged[u], -1)
+                count_procs(k, c, 1)
+                k.task_charged[u] = c
+                k.task_container[u] = c
     k.task_container[t] = c
     if left == c or k.mm_container[mm] != left:
         return OK
@@ -480,10 +499,11 @@ def take_file_frame(k, t):
     if k.file_frames * k.files_per_frame > k.open_files:
         return True
     c = k.mm_container[k.task_mm[t]]
-    z = take_frame(k, k.task_node[t], k.own_zone[c], c, KERNEL)
+    z = take_kernel_frame(k, k.task_node[t], k.own_zone[c], c)
     if z < 0:
         return False
     k.filezone[k.file_frames] = z
+    k.file_payer[k.file_frames] = c
     k.file_frames += 1
     return True
 
@@ -545,6 +565,8 @@ def copy_files(k, t, child):
 def make_container(k, c):
     if k.alive[c] or (k.tree and not k.alive[k.folder[c]]):
         return REFUSED
+    if k.usage[c] and k.death == TO_ZOMBIE:
+        to_parent(k, c)  # what its dead namesake still holds
     k.alive[c] = 1
     k.limit[c] = k.table_limit[c]
     k.procs_limit[c] = k.table_procs[c]
@@ -552,21 +574,34 @@ def make_container(k, c):
     k.failcnt[c] = 0
     k.procs_failcnt[c] = 0
     k.files_failcnt[c] = 0
+    start_files(k, c)
     return OK
 
 
-def remove_container(k, c):
-    """EBUSY while tasks or charges remain (CA1)."""
-    busy = k.css[c] != 0 or k.procs[c] != 0 or k.files[c] != 0 or not k.alive[c] or c == 0
+def occupied(k, c):
+    """Does a task, or under a tree a container, still live in c?"""
     for t in range(k.tasks):
         if k.task_state[t] == ALIVE and k.task_container[t] == c:
-            busy = True
-    for below in range(k.containers):
-        if k.tree and below and k.folder[below] == c and k.alive[below]:
-            busy = True
-    if busy:
+            return True
+    for child in range(1, k.containers):
+        if k.tree and k.folder[child] == c and k.alive[child]:
+            return True
+    return False
+
+
+def remove_container(k, c):
+    """EBUSY while tasks remain; in 2007 also while charges do (CA1)."""
+    if not k.alive[c] or c == 0 or occupied(k, c) or k.mms[c]:
+        return REFUSED
+    if k.death == STAYS and (k.css[c] or k.procs[c] or k.files[c] or k.kernel[c]):
         return REFUSED
     k.alive[c] = 0
+    k.min[c] = 0
+    k.low[c] = 0
+    if k.family != Y2007:
+        drain(k, c)
+    if k.death == TO_PARENT:
+        to_parent(k, c)
     return OK
 
 
@@ -577,11 +612,13 @@ def set_limit(k, c, which, value):
     """
     if value < 0 or not k.alive[c] or (which == F_RSS and k.own_zone[c] >= 0):
         return REFUSED
-    if which == F_NUMPROC:
+    if which == F_NUMPROC or (which == F_PIDS and k.family != Y2007):
         k.procs_limit[c] = value
     elif which == F_NUMFILES:
         k.files_limit[c] = value
-    elif which == F_RSS and k.family == Y2007:
+    elif k.family != Y2007:
+        return write_file(k, c, which, value)
+    elif which == F_RSS:
         k.limit[c] = value
     else:
         return REFUSED

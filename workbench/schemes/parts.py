@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 CHOICES = {
     "record": ("none", "mapping", "page", "counted", "pair"),
-    "lists": ("none", "fifo", "lru"),
-    "reclaim": ("none", "free", "unmap_own"),
+    "lists": ("none", "fifo", "lru", "split"),
+    "reclaim": ("none", "free", "unmap_own", "subtree"),
     "at_limit": ("oom", "kill_current"),
     "move": ("stay", "rewalk"),
     "placement": ("any", "own_zone", "shared_zone", "partition"),
@@ -18,6 +18,8 @@ CHOICES = {
     "coverage": ("mapped", "resident"),
     "hierarchy": ("flat", "tree"),
     "files": ("2007", "v1", "v2"),
+    "death": ("stay", "zombie", "reparent"),
+    "kernel_memory": ("free", "charged"),
 }
 # the charge rule itself; everything else may be exchanged: see REFUSALS
 FIXED = {"record", "coverage", "files"}
@@ -29,8 +31,10 @@ class Parts:
 
     record      what the rule writes a charge down on: nothing; the mapping itself; a record per
                 page; one per page that counts its owner's mappings; one per (page, container)
-    lists       what is scanned at the limit: one list as posted, active and inactive, nothing
-    reclaim     "free" the page for everybody, "unmap_own" mappings only, or nothing
+    lists       what is scanned at the limit: one list as posted, active and inactive, both again
+                for anonymous and file pages ("split"), nothing
+    reclaim     "free" the page for everybody, "unmap_own" mappings only, today's over the "subtree"
+                of whoever lacks room, or nothing
     at_limit    reclaim, then the container's OOM killer; or kill the current task
     move        charges stay with the container, or every page is walked and follows
     placement   frames from any node; from a zone of the container's own; from that or a zone
@@ -39,7 +43,9 @@ class Parts:
     references  whose young bits protect a page from the container's reclaim
     coverage    pages are charged while mapped, or as long as they have a frame, mapped or not
     hierarchy   containers are independent, or each is charged for those below it as well
-    files       whose control files it obeys, besides the three of 2007
+    files       whose control files and whose habits: the patch's, or those of cgroup v1 or v2
+    death       what keeps charges when a container goes: it cannot go; its shadow; its parent
+    kernel_memory  page tables, stacks, file and kernel objects are charged for whom they are made
     counts      what it counts of a container beside usage: names of `kernel.names.SAMPLED`
 
     Raises ValueError for an unknown choice, and for choices that do not go together.
@@ -56,6 +62,8 @@ class Parts:
     coverage: str = "mapped"
     hierarchy: str = "flat"
     files: str = "2007"
+    death: str = "stay"
+    kernel_memory: str = "free"
     counts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -110,6 +118,23 @@ REFUSALS = (
     Refusal(
         lambda p: p.coverage == "resident" and p.record != "page",
         "coverage=resident has one owner per frame, recorded on the page; record={record} has not",
+    ),
+    Refusal(
+        lambda p: (p.lists == "split") != (p.reclaim == "subtree"),
+        "lists=split and reclaim=subtree belong together; here lists={lists}, reclaim={reclaim}",
+    ),
+    Refusal(
+        lambda p: p.lists == "split" and p.coverage != "resident",
+        "lists=split keeps pages that nobody maps; coverage={coverage} does not charge them",
+    ),
+    Refusal(
+        lambda p: p.death != "stay" and p.coverage != "resident",
+        "death={death} leaves charges behind; under coverage={coverage} a container that maps "
+        "nothing has none, or finds whom to uncharge by its mappings",
+    ),
+    Refusal(
+        lambda p: p.kernel_memory == "charged" and p.record == "none",
+        "kernel_memory=charged adds frames to a count of pages; record=none has no such count",
     ),
     Refusal(
         lambda p: p.placement != "any" and p.record != "none",
