@@ -27,6 +27,7 @@ DEFAULTS = {
     "cluster": 32, "quirks": QUIRKS, "references": None, "swappiness": 60, "page_tables": True,
     "task_frames": 2, "files_per_frame": 16, "zone_sets": (),
     "failcnt": "refused",
+    "granule": 1, "unmovable": "spread",
 }  # fmt: skip
 FRAME_KINDS = ("anon", "file", "special", "kernel")
 FRAME_KIND = {"shm": "file", "ramfs": "file"}  # the other kinds are their own
@@ -73,8 +74,12 @@ class Counter:
 class KernelFrame:
     """A page table's, a stack's or a file table's frame."""
 
-    zone: "Zone"
+    granule: "Granule"
     payer: "Container"
+
+    @property
+    def zone(self):
+        return self.granule.zone
 
 
 @dataclass(eq=False)
@@ -96,6 +101,14 @@ class Container:
 
 
 @dataclass(eq=False)
+class Granule:
+    """A block of a zone with unmovable frames in it."""
+
+    zone: "Zone"
+    pins: int = 0
+
+
+@dataclass(eq=False)
 class Zone:
     """A range of frames with its own pair of lists."""
 
@@ -109,6 +122,8 @@ class Zone:
     phantom: dict = field(default_factory=lambda: {"active": 0, "inactive": 0})
     scan: dict = field(default_factory=lambda: {"active": 0, "inactive": 0})
     leaked: int = 0
+    open: list = field(default_factory=list)  # pinned granules with room, the next one first
+    full: list = field(default_factory=list)  # pinned granules without
 
     @property
     def free(self):
@@ -147,6 +162,7 @@ class Page:
     kind: str
     copy: object = None  # the container it is a copy for
     zone: Zone = None  # where its frame lies; None: not resident
+    granule: Granule = None  # and in it, if it cannot be moved
     mappers: list = field(default_factory=list)  # present and swap entries, oldest first
     active: bool = False
     referenced: bool = False
@@ -296,6 +312,7 @@ class Scheme:
     hierarchy = "flat"
     resident = False  # pays for frames, mapped or not; `born` and `gone` are called
     copies = False  # of every object, for every container
+    orphan = "stay"  # what becomes of a dead container's zone
     references = "all"
 
     def __init__(self, kernel):
@@ -684,6 +701,7 @@ class ZonePerContainer(Scheme):
     """Nobody pays; each container has a zone of its own, as large as its limit."""
 
     own_zones = True
+    orphan = "merge"
 
     def home(self, container, thing, shared):
         """The zone a page of an object must come from; None: any node's."""
@@ -709,6 +727,7 @@ class Partition(ZonePerContainer):
     """A machine for each container: it sees its own copy of every object."""
 
     copies = True
+    orphan = "destroy"
 
 
 SCHEMES = {
@@ -741,6 +760,7 @@ class Kernel:
         self.scheme = SCHEMES[scheme](self)
         self.tree = self.options.get("hierarchy", self.scheme.hierarchy) == "tree"
         self.kernel_memory = self.options.get("kernel_memory") == "charged"
+        self.grows = self.options.get("full") == "grow"
         self.row, self.outcome, self.victims, self.hung = 0, "hit", [], False
         self.swap_used = self.warnings = self.double_releases = 0
         self.resident = {}  # every page with a frame -> None
@@ -809,16 +829,20 @@ class Kernel:
             homes[row.container] = row.node % self.nodes
         pooled = [c for one in self.sets if one.pooled for c in one.members]
         alone = [c for c in self.containers[1:] if c not in pooled]
-        greedy = [c for c in alone if self.unlimited(c)]
+        greedy = [c for c in alone if self.unlimited(c) and c.exists and not self.grows]
+
+        def carve(node, frames):
+            frames = min(self.whole(frames) * self.granule, left[node])  # the engine refuses
+            left[node] -= frames
+            return Zone(node, frames, 0, 0, self.cluster)
+
         for c in alone:
-            node = homes.get(c.name, 0)
             if c not in greedy:
-                c.zone = Zone(node, min(c.rss.limit, left[node]), 0, 0, self.cluster)
-                left[node] -= c.zone.frames
+                wants_any = self.unlimited(c) or c.row.limit > 0
+                first = int(wants_any) if self.grows else c.row.limit
+                c.zone = carve(homes.get(c.name, 0), first if c.exists else 0)
         for one in self.sets:
-            node = homes.get(one.members[0].name, 0)
-            one.zone = Zone(node, min(one.frames, left[node]), 0, 0, self.cluster)
-            left[node] -= one.zone.frames
+            one.zone = carve(homes.get(one.members[0].name, 0), one.frames)
             for c in one.members:
                 if one.pooled:
                     c.zone = one.zone
@@ -828,12 +852,16 @@ class Kernel:
         for c in greedy:
             node = homes.get(c.name, 0)
             sharers = sum(homes.get(other.name, 0) == node for other in greedy)
-            c.zone = Zone(node, halves[node] // sharers, 0, 0, self.cluster)
-            left[node] -= c.zone.frames
+            c.zone = carve(node, halves[node] // sharers // self.granule * self.granule)
         for one in self.sets:
             if not one.frames:  # half of what the others have left
-                one.zone.frames = left[one.zone.node] // 2
-                left[one.zone.node] -= one.zone.frames
+                node = one.zone.node
+                one.zone.frames = left[node] // 2 // self.granule * self.granule
+                left[node] -= one.zone.frames
+
+    def whole(self, frames):
+        """Granules that hold so many frames."""
+        return -(-frames // self.granule)
 
     def unlimited(self, c):
         return c.row.limit is None or (c.row.limit == 0 and "limit_zero" in self.quirks)
@@ -855,7 +883,7 @@ class Kernel:
                 zone = next((z for z in zones if z.free > 0), None)
                 if zone:
                     zone.used["kernel"] += 1
-                    task.frames.append(KernelFrame(zone, task.container))
+                    task.frames.append(KernelFrame(self.pin(zone), task.container))
                     if self.kernel_memory:
                         self.add(task.container, self.scheme.unit)
                         task.container.kernel += 1
@@ -1008,6 +1036,8 @@ class Kernel:
         while True:
             zone = next((z for z in zones if z.free > z.low), None)
             if zone is None:
+                if home and self.grows and self.grow(home):
+                    continue
                 if home:
                     container.rss.failcnt += 1
                 freed = sum([self.reclaim_zone(z) for z in zones])
@@ -1019,9 +1049,84 @@ class Kernel:
                 return zone
             self.oom(container if home else None, current, strictly=True)
 
+    def grow(self, zone):
+        """A zone below its limit gets a granule that the node or another container's zone has."""
+        c = next((c for c in self.containers[1:] if c.zone is zone), None)
+        if any(one.zone is zone for one in self.sets):
+            return False
+        if not self.endless(c.rss.limit) and zone.frames >= c.rss.limit:
+            return False
+        owned = [other.zone for other in self.containers[1:] if self.own(other)]
+        for giver in [self.zones[zone.node], *owned]:
+            if giver.node == zone.node and giver is not zone and self.spare(giver):
+                giver.frames -= self.granule
+                zone.frames += self.granule
+                return True
+        return False
+
+    def own(self, c):
+        """Does it have a zone for itself?"""
+        return c.zone and all(one.zone is not c.zone for one in self.sets)
+
+    def endless(self, limit):
+        return limit >= 1 << 30 or (limit == 0 and "limit_zero" in self.quirks)
+
+    def spare(self, zone):
+        """Granules a zone could give away just now."""
+        untouched = zone.frames // self.granule - len(zone.open) - len(zone.full)
+        return max(0, min((zone.free - zone.low) // self.granule, untouched))
+
+    def set_size(self, c, granules):
+        """False if it cannot be: too few free granules, pinned ones, pages that stay."""
+        zone, node = c.zone, self.zones[c.zone.node]
+        more = granules - zone.frames // self.granule
+        if more > self.spare(node):
+            return False
+        if more < 0:
+            if len(zone.open) + len(zone.full) > granules:
+                return False
+            zone.high, high = -more * self.granule, zone.high
+            passes = [True, True]
+            while zone.free < zone.high and any(passes[-2:]):
+                passes.append(self.reclaim_zone(zone) > 0)
+            enough, zone.high = zone.free >= zone.high, high
+            if not enough:
+                return False
+        zone.frames += more * self.granule
+        node.frames -= more * self.granule
+        return True
+
+    def pin(self, zone):
+        """The granule that a new unmovable frame of a zone lies in."""
+        spread = self.unmovable == "spread"
+        untouched = zone.frames // self.granule - len(zone.open) - len(zone.full)
+        if not zone.open or (spread and untouched > 0):
+            granule = Granule(zone)
+            zone.open.append(granule)
+        else:
+            granule = zone.open[0]
+        granule.pins += 1
+        if granule.pins == self.granule:
+            zone.open.remove(granule)
+            zone.full.append(granule)
+        elif spread and zone.open[0] is granule:
+            zone.open.append(zone.open.pop(0))
+        return granule
+
+    def unpin(self, granule):
+        zone = granule.zone
+        if granule.pins == self.granule:
+            zone.full.remove(granule)
+            zone.open.append(granule)
+        granule.pins -= 1
+        if not granule.pins:
+            zone.open.remove(granule)
+
     def place(self, page, zone, which=None):
         """The page gets a frame of that zone, clear flags, and a place on an LRU list if named."""
         page.zone = zone
+        if page.kind in ("special", "kernel"):
+            page.granule = self.pin(zone)
         page.active, page.referenced, page.dirty = which == "active", False, False
         self.resident[page] = None
         if which:
@@ -1031,7 +1136,7 @@ class Kernel:
         """A frame for the kernel on behalf of a container, charged where kernel memory is."""
         zone = self.alloc("kernel", current, container)
         self.pay_kernel(container, current, zone)
-        return KernelFrame(zone, container)
+        return KernelFrame(self.pin(zone), container)
 
     def pay_kernel(self, container, current, zone):
         if self.kernel_memory:
@@ -1044,6 +1149,7 @@ class Kernel:
 
     def drop_kernel_frame(self, frame):
         frame.zone.used["kernel"] -= 1
+        self.unpin(frame.granule)
         if self.kernel_memory:
             self.uncharge(frame.payer, self.scheme.unit)
             frame.payer.kernel -= 1
@@ -1058,6 +1164,9 @@ class Kernel:
         if self.scheme.resident:
             self.scheme.gone(page)
         page.zone.used[FRAME_KIND.get(page.kind, page.kind)] -= 1
+        if page.granule:
+            self.unpin(page.granule)
+            page.granule = None
         self.off_lru(page)
         if page.writeback:
             self.writebacks.remove(page)
@@ -1849,6 +1958,8 @@ class Kernel:
         left.css -= 1
         c.css += 1
         mm.container = c
+        if self.options.get("move") == "migrate":
+            self.carry(task, c.zone or self.zones[task.node])
         if self.scheme.rewalks:
             for vpage in sorted(mm.ptes):
                 pte = mm.ptes[vpage]
@@ -1873,6 +1984,26 @@ class Kernel:
             self.shm_home[thing, c] = c
             c.numfiles.usage += 1
 
+    def carry(self, task, zone):
+        """Pages nobody else maps go along, while there is room."""
+        for vpage in sorted(task.mm.ptes):
+            pte = task.mm.ptes[vpage]
+            if pte.state != "present" or pte.page.kind == "special" or len(pte.page.mappers) > 1:
+                continue
+            if pte.page.zone is not zone and zone.free > zone.min:
+                self.change_frame(pte.page, zone)
+
+    def change_frame(self, page, zone):
+        kind = FRAME_KIND.get(page.kind, page.kind)
+        zone.used[kind] += 1
+        page.zone.used[kind] -= 1
+        which = "active" if page.lru is page.zone.lists["active"] else "inactive"
+        listed, page.zone = page.lru is not None, zone
+        if listed:
+            page.lru.remove(page)
+            page.lru = None
+            self.to_lru(page, which)
+
     def take_away(self, pte, container):
         pte.page.mappers.remove(pte)
         self.scheme.unmapped(pte.page, container)
@@ -1880,10 +2011,73 @@ class Kernel:
     def op_mkdir(self, task, c, value):
         if c.exists or (self.tree and c.folder and not c.folder.exists):
             return self.note("refused")
+        if not self.found_zone(c):
+            return self.note("refused")
         self.reset(c)
 
     def has_children(self, c):
         return self.tree and any(d.folder is c and d.exists for d in self.containers)
+
+    def found_zone(self, c):
+        if not self.own(c):
+            return True
+        if self.grows:
+            return self.set_size(c, int(self.unlimited(c) or c.row.limit > 0))
+        if self.unlimited(c):
+            return self.set_size(c, self.spare(self.zones[c.zone.node]) // 2)
+        return self.set_size(c, self.whole(c.row.limit))
+
+    def bury_zone(self, c):
+        fate = self.options.get("orphan", self.scheme.orphan)
+        if fate == "stay" or not self.own(c):
+            return
+        zone, home = c.zone, self.zones[c.zone.node]
+        if fate == "destroy":
+            for which in ("inactive", "active"):
+                for page in zone.lists[which][::-1]:
+                    self.throw_out(page)
+        for page in list(self.resident):
+            busy = page.dirty or page.writeback or page.mapcount
+            if fate != "destroy" and page.zone is zone and page.kind == "file" and not busy:
+                self.evict(page)
+        if fate == "merge_shared" and c.shared and c.shared.node == home.node:
+            home = c.shared
+        self.merge(zone, home)
+
+    def throw_out(self, page):
+        """Unmapped from everybody and written back; stays if locked or without a slot."""
+        self.page_referenced(page, None)
+        if page.kind == "anon" and not page.slot:
+            if not self.take_slot(page):
+                return
+            page.dirty = True
+        if not self.try_to_unmap(page, None):
+            return
+        if page.dirty and page.kind == "shm" and not self.take_slot(page):
+            return
+        page.dirty = False
+        self.evict(page)
+
+    def merge(self, zone, home):
+        for page in self.resident:
+            if page.zone is zone:
+                page.zone = home
+        for which, entries in zone.lists.items():
+            for page in entries:
+                page.lru = home.lists[which]
+            home.lists[which].extend(entries)
+            entries.clear()
+        for granule in zone.open + zone.full:
+            granule.zone = home
+        home.open += zone.open
+        home.full += zone.full
+        zone.open, zone.full = [], []
+        for kind, n in zone.used.items():
+            home.used[kind] += n
+            zone.used[kind] = 0
+        home.frames += zone.frames
+        home.leaked += zone.leaked
+        zone.frames = zone.leaked = 0
 
     def op_rmdir(self, task, c, value):
         busy = c.css or c.numproc.usage or c.numfiles.usage or not c.exists or c is self.root
@@ -1891,15 +2085,26 @@ class Kernel:
         if busy or any(t.container is c and t.state == "alive" for t in self.tasks):
             return self.note("refused")
         c.exists = False
+        self.bury_zone(c)
 
     def op_set_limit(self, task, c, value):
         file, written = control_write(value)
         if file not in ("rss_limit", "numproc_limit", "numfiles_limit"):
             return self.note("refused")
         limit = self.parse_limit(written)
-        if limit is None or not c.exists or (file == "rss_limit" and self.scheme.own_zones):
+        if limit is None or not c.exists:
+            return self.note("refused")
+        if file == "rss_limit" and c.zone and not self.resize(c, limit):
             return self.note("refused")
         getattr(c, file.removesuffix("_limit")).limit = limit
+
+    def resize(self, c, limit):
+        if not self.own(c) or self.endless(limit):
+            return False
+        size = self.whole(limit)
+        if self.grows:
+            size = min(size, c.zone.frames // self.granule)
+        return self.set_size(c, size)
 
     def op_run_on(self, task, target, value):
         task.node = int(value) % self.nodes
@@ -1917,21 +2122,13 @@ class Kernel:
 
     def migrate_page(self, task, page, zone):
         """Take every entry away, change the frame, pay for and put back each entry."""
-        kind = FRAME_KIND.get(page.kind, page.kind)
-        zone.used[kind] += 1
         with self.hold(page):
             moving = page.present
             for pte in moving:
                 page.mappers.remove(pte)
                 pte.state = "moving"
                 self.scheme.unmapped(page, pte.mm.container)
-            page.zone.used[kind] -= 1
-            which = "active" if page.lru is page.zone.lists["active"] else "inactive"
-            listed, page.zone = page.lru is not None, zone
-            if listed:
-                page.lru.remove(page)
-                page.lru = None
-                self.to_lru(page, which)
+            self.change_frame(page, zone)
             failed = [pte for pte in moving if not self.restore(task, page, pte)]
         if failed:
             raise Dies
@@ -2126,6 +2323,13 @@ def check_frames(kernel: Kernel) -> None:
     frames += [frame for task in kernel.tasks for frame in task.frames] + kernel.file_frames
     for frame in frames:
         used[id(frame.zone)]["kernel"] += 1
+    granules = [frame.granule for frame in frames]
+    granules += [page.granule for page in kernel.resident if page.granule]
+    for zone in kernel.all_zones:
+        for granule in zone.open + zone.full:
+            assert granule.pins == sum(g is granule for g in granules) and granule.zone is zone
+        assert len(set(map(id, zone.open + zone.full))) == len(zone.open) + len(zone.full)
+        assert sum(g.zone is zone for g in granules) == zone.used["kernel"] + zone.used["special"]
     for zone in kernel.all_zones:
         assert zone.used == used[id(zone)] and zone.free >= 0, (zone.used, used[id(zone)])
         for entries in zone.lists.values():

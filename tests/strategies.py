@@ -75,6 +75,11 @@ PROFILES = {
     "moves": Profile(
         USUAL | {"move": 12, "thread": 5, "migrate": 3, "mkdir": 2, "rmdir": 2}, big=12
     ),
+    "zones": Profile(
+        USUAL | {"touch": 25, "write": 6, "set_limit": 8, "mkdir": 5, "rmdir": 6, "move": 6,
+                 "exit": 4, "reap": 6, "migrate": 2, "run_on": 2},
+        (None, 0, 8, 16, 20, 40), 30, nodes=(1, 2), frames=(150, 300), swap=(5, 1000), cluster=(4,),
+    ),
     "counts": Profile(USUAL | {"open": 8, "close": 6, "fork": 6, "exec": 3}, big=8, counts=True),
     "groups": Profile(
         USUAL | {"touch": 50, "read": 8, "set_limit": 9, "move": 5, "mkdir": 2, "rmdir": 2},
@@ -374,6 +379,8 @@ def random_case(seed: int, profile: str | None = None, events: int = 120) -> Cas
         "files_per_frame": rng.choice((16, 16, 2, 0)),
     }
     places = random.Random(f"places {seed} {profile}")
+    knobs["granule"] = places.choice((1, 1, 4, 16))
+    knobs["unmovable"] = places.choice(("spread", "grouped"))
     author = Author(rng, chosen, machine["nodes"], places)
     author.tables()
     machine["zone_sets"] = zone_sets(places, author.containers[1:] + author.made)

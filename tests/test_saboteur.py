@@ -33,6 +33,7 @@ from workbench.kernel.names import (
     RESIDENT,
     SHM,
     SLOT,
+    SPECIAL,
     SWAP,
     USED,
     ZOMBIE,
@@ -67,7 +68,7 @@ def rich_trace():
 
 @functools.cache
 def rich(scheme: str, quirks: str):
-    knobs = Knobs(cluster=4, swap_write="sync", quirks=quirks)
+    knobs = Knobs(cluster=4, swap_write="sync", quirks=quirks, granule=4)
     k = simulate(rich_trace(), schemes.get(scheme), Machine(frames=4096), knobs,
                  engine="interpreted")  # fmt: skip
     check(k)
@@ -514,6 +515,44 @@ def wrong_copy(k):
     rebind(k, first(p for p in pages(k, FILE) if p >= k.copies_at and k.page_maps[p] == 1))
 
 
+def pinned_granule(k):
+    """A granule with room for more: kernel pages of several tasks are in it."""
+    return first(g for g in range(k.grans_top) if 0 < k.gran_pins[g] < k.granule)
+
+
+def forget_pin(k):
+    k.gran_pins[pinned_granule(k)] -= 1
+
+
+def forget_pinned(k):
+    k.zone_pinned[k.gran_zone[pinned_granule(k)]] -= 1
+
+
+def strange_granule(k):
+    """A driver page's granule goes to another zone without it."""
+    page = first(pages(k, SPECIAL))
+    k.gran_zone[k.page_next[page]] = 0
+
+
+def granule_off_ring(k):
+    k.zone_open[k.gran_zone[pinned_granule(k)]] = 0
+
+
+def full_granule_on_ring(k):
+    g = pinned_granule(k)
+    k.gran_prev[k.gran_next[g]] = -1
+
+
+def broken_granule(k):
+    k.zone_frames[1] += 1
+    k.zone_free[1] += 1
+
+
+def shrunk_too_far(k):
+    z = k.gran_zone[pinned_granule(k)]
+    k.zone_frames[z] = 0
+
+
 SABOTEURS = {
     break_ring: "its ring of mappers does not close",
     forget_mapcount: r"page \d+: mapcount \d, but \d ptes",
@@ -586,6 +625,13 @@ SABOTEURS = {
     ring_back_link: r"entry \d+: ring broken",
     owners_mappings_off: r"entry \d+: counts \d mappings, \d there",
     numfiles_off: r"container 1: numfiles 2, 1 files",
+    forget_pin: r"granule \d+: \d+ pins counted, \d+ there",
+    forget_pinned: r"zone \d: \d+ pinned granules counted, \d+ there",
+    strange_granule: r"page \d+: in zone 2, its granule in 0",
+    granule_off_ring: r"zone \d: 0 granules on the ring, \d with room",
+    full_granule_on_ring: r"granule \d+: on the ring of zone \d",
+    broken_granule: r"zone 1: 17 frames are not whole granules",
+    shrunk_too_far: r"zone \d: \d granules pinned of 0 frames",
     two_machines: r"page \d+: in the machines of \{1, 2\}",
     wrong_copy: r"page \d+: the copy of \d, mapped by \{\d\}",
     handle_uncounted: r"file 0: 2 references, 1 handles",
@@ -600,6 +646,8 @@ SCHEME = {  # where it takes a certain scheme to have what is damaged
     kernel_frames_miscounted: "first_touch:kernel_memory=charged",
     wrong_split_list: "cgroup_v1", split_list_miscounted: "cgroup_v2",
     holders_off: "every_container", stranger_on_ring: "fraction", ring_back_link: "beancounter",
+    forget_pin: "zone", forget_pinned: "zone", strange_granule: "zone", granule_off_ring: "zone",
+    full_granule_on_ring: "zone", broken_granule: "zone", shrunk_too_far: "zone",
     two_machines: "partition", wrong_copy: "partition",
 }  # fmt: skip
 

@@ -17,7 +17,8 @@ from workbench.trace import Trace
 
 KINDS = ("anon", "file", "special", "kernel")
 SCHEMES = [*schemes.names(), "first_touch:lists=lru", "hand_over:lists=lru",
-           "shared_zone:by=mount", "shared_zone:by=directory"]  # fmt: skip
+           "shared_zone:by=mount", "shared_zone:by=directory:orphan=merge_shared",
+           "zone:full=grow:orphan=destroy", "zone:orphan=stay:move=migrate"]  # fmt: skip
 CHECKED = 6  # seeds with every invariant looked at after every event
 SEEDS = int(os.environ.get("WORKBENCH_SEEDS", "104"))  # 10^6 events in all
 

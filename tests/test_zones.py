@@ -3,7 +3,7 @@
 import pytest
 
 from workbench import replay, schemes
-from workbench.kernel import Knobs, Machine, PlacementError, ZoneSet, check, simulate
+from workbench.kernel import STATS, Knobs, Machine, PlacementError, ZoneSet, check, simulate
 from workbench.trace import TraceBuilder
 
 KNOBS = Knobs(cluster=4, swap_write="sync", page_tables=False, task_frames=0, files_per_frame=0)
@@ -156,3 +156,192 @@ def test_a_move_into_another_machine_starts_anew():
     b.move("t", "C")
     k = run(b, "partition")
     assert k.task_container[k.tasks - 1] == 2, "refused: its address space cannot be in two"
+
+
+# ---- granules ------------------------------------------------------------------------------------
+
+BLOCKS = Knobs(cluster=4, swap_write="sync", granule=16, task_frames=0, page_tables=False,
+               files_per_frame=0)  # fmt: skip
+
+
+def resized(limit, *writes, pins=0, frames=4096, knobs=BLOCKS, fill=0):
+    b = TraceBuilder()
+    b.container("A", limit), b.container("B", 16)
+    b.task("a", "A")
+    b.object("dentries", "kernel", 64), b.file("cache", 64), b.anon("heap", 64)
+    if pins:
+        b.write("a", "dentries", range(pins))
+    if fill:
+        b.touch_write("a", "heap", range(fill))
+    b.mark("the zone is made")
+    for written in writes:
+        b.set_limit("A", f"rss_limit={written}")
+    k = run(b, "zone", Machine(frames=frames), knobs)
+    outcomes = [int(o) for o in k.ev_outcome[len(k.ev_outcome) - len(writes) :]]
+    return k, ["ok" if o == 1 else "refused" for o in outcomes]
+
+
+def test_sizes_are_whole_granules():
+    """Mel Gorman, 14 Mar 2007 (C148): a zone is made of MAX_ORDER blocks; half a block is wasted
+    on average."""
+    wasted = []
+    for limit in range(1, 65):
+        k, _ = resized(limit)
+        assert k.zone_frames[1] == -(-limit // 16) * 16
+        wasted.append(k.zone_frames[1] - limit)
+    assert sum(wasted) / len(wasted) == (16 - 1) / 2
+
+
+def test_a_zone_grows_by_free_granules_only():
+    """Of 160 frames A has 32, B 16, the root 112, of which it keeps its low mark: 6 granules."""
+    k, said = resized(32, "33", "128", "129", frames=160)
+    assert said == ["ok", "ok", "refused"] and (k.zone_frames[1], k.limit[1]) == (128, 128)
+
+
+def test_a_zone_shrinks_by_reclaim():
+    """48 anonymous pages in use; 16 frames less are swapped out; nobody is killed."""
+    k, said = resized(48, "32", fill=48)
+    assert said == ["ok"] and k.zone_frames[1] == 32 and 32 - 4 < k.usage[1] <= 32
+    assert k.kills == 0 and k.swap_used == 48 - k.usage[1] and k.zone_frames[0] == 4096 - 32 - 16
+
+
+def test_a_zone_does_not_shrink_below_what_cannot_go():
+    k = simulate(locked(), schemes.get("zone"), None, BLOCKS, engine="interpreted")
+    assert k.zone_frames[1] == 48 and k.limit[1] == 48, "locked pages stay where they are"
+
+
+def locked():
+    b = TraceBuilder()
+    b.container("A", 48), b.task("a", "A"), b.anon("heap", 40)
+    b.map("a", "heap"), b.mlock("a", "heap")
+    b.set_limit("A", "rss_limit=32")
+    return b.build()
+
+
+@pytest.mark.parametrize(
+    ("unmovable", "pins", "possible"),
+    [("spread", 1, 32), ("spread", 3, None), ("grouped", 3, 32), ("grouped", 17, 32),
+     ("grouped", 16, 32)],
+)  # fmt: skip
+def test_pinned_granules_stay(unmovable, pins, possible):
+    """Dave Hansen, 13 Mar 2007 (C150): dentries pin the zone they lie in. Three kernel pages in
+    three granules bind all of a zone of 48 frames; grouped they bind one."""
+    knobs = Knobs(cluster=4, granule=16, unmovable=unmovable, task_frames=0, page_tables=False)
+    k, said = resized(48, "32", pins=pins, knobs=knobs)
+    assert said == ["ok" if possible else "refused"]
+    assert k.zone_frames[1] == (possible or 48)
+    assert k.zone_pinned[1] == (-(-pins // 16) if unmovable == "grouped" else min(3, pins))
+
+
+@pytest.mark.parametrize("written", ["0", "4294967296", "-1", ""])
+def test_a_zone_cannot_be_endless(written):
+    """No limit (or 0, which as posted means none) is no size; garbage is EINVAL as everywhere."""
+    k, said = resized(48, written)
+    assert said == ["refused"] and k.zone_frames[1] == 48
+
+
+def test_growing_on_demand_overcommits():
+    """Nick Piggin, 14 Mar 2007 (C139): give out free nodes on demand. Three limits of 64 on 96
+    frames: whoever asks gets granules, also such as others have left free."""
+    b = TraceBuilder()
+    for name in "ABC":
+        b.container(name, 64), b.task(name.lower(), name), b.anon(f"heap {name}", 64)
+    b.touch_write("a", "heap A", range(60))
+    k = run(b, "zone:full=grow", Machine(frames=128), BLOCKS)
+    assert [int(k.zone_frames[z]) for z in (1, 2, 3)] == [64, 16, 16] and k.failcnt[1] == 0
+    b.discard("a", "heap A", range(60))
+    b.touch_write("b", "heap B", range(60))
+    k = run(b, "zone:full=grow", Machine(frames=128), BLOCKS)
+    assert [int(k.zone_frames[z]) for z in (1, 2, 3)] == [32, 64, 16], "the last free, then A's"
+    with pytest.raises(PlacementError):
+        run(b, "zone", Machine(frames=128), BLOCKS)
+
+
+# ---- what becomes of a zone ----------------------------------------------------------------------
+
+
+def dead(scheme, dentries=0, reborn=None, machine=None):
+    """A writes 6 pages and reads 10, Q of B maps 4 of them; then A ends and is removed."""
+    b = TraceBuilder()
+    b.container("A", 64), b.container("B", 64)
+    if reborn:
+        b.container("late", reborn)
+    b.task("a", "A"), b.task("q", "B")
+    b.file("f", 16), b.object("dentries", "kernel", 8), b.anon("heap", 5)
+    b.touch_write("a", "heap")
+    b.write("a", "f", range(6)), b.read("a", "f", range(6, 16))
+    if dentries:
+        b.write("a", "dentries", range(dentries))
+    b.touch_read("q", "f", range(12, 16))
+    b.exit("a"), b.reap("a"), b.rmdir("A")
+    if reborn:
+        b.mkdir("late")
+    return run(b, scheme, machine or Machine(frames=256), BLOCKS)
+
+
+def test_an_orphan_may_stay():
+    """Nick Piggin, 14 Mar 2007: let the zone stay; nobody is served by its frames (C137)."""
+    k = dead("zone:orphan=stay")
+    assert (k.zone_frames[1], k.zone_file[1], k.usage[1]) == (64, 16, 16)
+
+
+def test_an_orphan_may_be_destroyed():
+    """Kirill Korotaev, 14 Mar 2007 (C137): dirty data must be written, and everybody loses it."""
+    k = dead("zone:orphan=destroy")
+    assert k.zone_frames[1] == 0 and k.usage[1] == 0 and sum(k.zone_file) == 0
+    assert k.stat[STATS.index("disk_writes")] == 6 and not any(k.mapped)
+    assert k.zone_frames[0] == 256 - 64
+
+
+def test_an_orphan_may_be_merged():
+    """Dave Hansen, 13 Mar, Mel Gorman, 20 Mar 2007: into the main zone; clean cache is dropped,
+    what is dirty or mapped goes along, pinned granules too (debate.md S11)."""
+    k = dead("zone", dentries=2)
+    assert k.zone_frames[1] == 0 and k.usage[1] == 0 and k.zone_frames[0] == 256 - 64
+    assert (k.zone_file[0], k.zone_kernel[0], k.zone_pinned[0]) == (6 + 4, 2, 2)
+    assert k.stat[STATS.index("disk_writes")] == 0 and k.mapped[2] == 4
+
+
+def test_an_orphan_may_go_to_the_set():
+    machine = Machine(frames=256, zone_sets=(ZoneSet(("A", "B"), 32),))
+    k = dead("shared_zone:orphan=merge_shared", machine=machine)
+    shared = k.zones - 1
+    assert (k.zone_file[shared], k.zone_frames[shared]) == (10, 32 + 64)
+
+
+@pytest.mark.parametrize(("dentries", "size", "made"), [(0, 176, 1), (3, 176, 0), (3, 128, 1)])
+def test_pins_of_the_dead_bind_granules(dentries, size, made):
+    """256 frames less B's 64 are 12 granules; one is below the root's low mark; each dentry of the
+    dead binds one more (C150)."""
+    k = dead("zone", dentries, reborn=size)
+    assert k.alive[3] == made and k.zone_frames[3] == size * made
+
+
+def test_pages_go_along_only_if_asked():
+    """Mel Gorman, 14 Mar (migration) and Paul Menage, 18 Mar 2007 (move_pages): what the task
+    alone maps is copied into the new zone; the rest stays (C152, C153)."""
+    for scheme, usage in (("zone", [0, 25, 0, 0]), ("zone:move=migrate", [0, 20, 5, 0])):
+        b = pair(("lib", 20, ""))
+        b.anon("heap", 5)
+        b.task("other", "A")
+        b.touch_read("a", "lib"), b.touch_read("other", "lib"), b.touch_write("a", "heap")
+        b.move("a", "B")
+        k = run(b, scheme)
+        assert list(k.usage) == usage
+        assert k.stat[STATS.index("pages_migrated")] == usage[2]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "why"),
+    [
+        ("first_touch:full=grow", "placement=any gives none"),
+        ("none:orphan=merge", "placement=any gives none"),
+        ("none:move=migrate", "there is no way"),
+        ("partition:orphan=merge", "who cannot see them"),
+        ("zone:orphan=merge_shared", "needs a zone that a set shares"),
+        ("zone:by=mount", "has none"),
+    ],
+)
+def test_parts_that_do_not_go_together(scheme, why):
+    with pytest.raises(ValueError, match=why):
+        schemes.get(scheme)

@@ -2,6 +2,7 @@
 
 from .cgroup import TRIES, reclaim, reclaim_zone_today
 from .counters import charge, note, refusing, say, uncharge, within
+from .granules import grow
 from .hooks import call_hook
 from .names import (
     KERNEL, KIND, L_PAID, L_REFUSED, N_LIMIT_HITS, N_LOCAL, N_REMOTE, PAYER, PRICE, Q_HANG,
@@ -180,6 +181,9 @@ def take_frame(k, node, home, c, kind):
     if k.zone_free[z] <= k.zone_low[z]:
         z = look_for_frame(k, node, home, 1)
     while z < 0:
+        if home >= 0 and k.grows and grow(k, home):
+            z = home
+            break
         if home >= 0:
             k.failcnt[c] += 1
         freed = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .granules import zone_at
 from .lists import list_of
 from .names import (
     ALIVE, ANON, COUNTED_RECORD, HEADS, KERNEL, KIND, LISTED_ACTIVE, MAPPING_RECORD, ON_LRU,
@@ -111,6 +112,12 @@ def check_lists(k) -> None:
 def check_frames(k) -> None:
     """Frames in use by kind are the pages, tables, stacks and files that use them."""
     used = [[0, 0, 0, 0] for _ in range(k.zones)]
+    pins: dict[int, int] = {}  # unmovable frames in each granule
+
+    def hold(place) -> None:
+        used[zone_at(k, place)][3] += 1
+        pins[int(place)] = pins.get(int(place), 0) + 1
+
     slots = 0
     for page in range(k.pages_top):
         flags = k.page_flags[page]
@@ -118,6 +125,11 @@ def check_frames(k) -> None:
             kind = flags & KIND
             slot = {ANON: 0, SPECIAL: 2, KERNEL: 3}.get(kind, 1)
             used[k.page_zone[page]][slot] += 1
+            if slot > 1 and k.granule:
+                place = int(k.page_next[page])
+                pins[place] = pins.get(place, 0) + 1
+                need(k.gran_zone[place] == k.page_zone[page], "page %d: in zone %d, its granule in "
+                     "%d", page, k.page_zone[page], k.gran_zone[place])  # fmt: skip
         if flags & SLOT:
             slots += 1
             need(flags & USED, "page %d: slot of nothing", page)
@@ -129,15 +141,17 @@ def check_frames(k) -> None:
         pte = k.mm_ptes[mm] - 1
         while pte >= 0:
             if vpage_of(k, pte) >= k.vpages:
-                used[k.pte_page[pte]][3] += 1
+                hold(k.pte_page[pte])
             pte = k.pte_sibling[pte] - 1
     for t in range(k.tasks):
         if k.task_state[t] in (ALIVE, ZOMBIE):
             for i in range(t * k.task_frames, (t + 1) * k.task_frames):
                 if k.task_stack[i] >= 0:
-                    used[k.task_stack[i]][3] += 1
+                    hold(k.task_stack[i])
     for i in range(k.file_frames):
-        used[k.filezone[i]][3] += 1
+        hold(k.filezone[i])
+    if k.granule:
+        check_granules(k, pins)
     leaked = 0
     for z in range(k.zones):
         counted = [k.zone_anon[z], k.zone_file[z], k.zone_special[z], k.zone_kernel[z]]
@@ -149,6 +163,34 @@ def check_frames(k) -> None:
              k.zone_frames[z])  # fmt: skip
     need(0 <= leaked <= k.leaked_frames, "%d anonymous frames belong to nothing, %d were leaked",
          leaked, k.leaked_frames)  # fmt: skip
+
+
+def check_granules(k, pins: dict[int, int]) -> None:
+    """A granule is pinned by the unmovable frames in it; a zone has enough granules for them."""
+    pinned = [0] * k.zones
+    for g in range(k.grans_top):
+        n = int(k.gran_pins[g])
+        need(n == pins.get(g, 0) and n <= k.granule, "granule %d: %d pins counted, %d there", g, n,
+             pins.get(g, 0))  # fmt: skip
+        pinned[k.gran_zone[g]] += n > 0
+    for z in range(k.zones):
+        need(pinned[z] == k.zone_pinned[z], "zone %d: %d pinned granules counted, %d there", z,
+             k.zone_pinned[z], pinned[z])  # fmt: skip
+        rest = k.zone_frames[z] % k.granule
+        need(not rest or z < k.nodes, "zone %d: %d frames are not whole granules", z,
+             k.zone_frames[z])  # fmt: skip
+        need(pinned[z] <= -(-k.zone_frames[z] // k.granule), "zone %d: %d granules pinned of %d "
+             "frames", z, pinned[z], k.zone_frames[z])  # fmt: skip
+        g, ring = k.zone_open[z] - 1, set()
+        while g >= 0 and g not in ring:
+            ring.add(int(g))
+            fits = k.gran_zone[g] == z and 0 < k.gran_pins[g] < k.granule
+            need(fits and k.gran_prev[k.gran_next[g]] == g, "granule %d: on the ring of zone %d", g,
+                 z)  # fmt: skip
+            g = k.gran_next[g]
+        room = sum(1 for g in pins if pins[g] < k.granule and k.gran_zone[g] == z)
+        need(len(ring) == room, "zone %d: %d granules on the ring, %d with room", z, len(ring),
+             room)  # fmt: skip
 
 
 def check_entries(k) -> None:

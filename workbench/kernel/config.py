@@ -12,6 +12,7 @@ COSTS_NS = {
     "minor_faults": 1_000,
     "major_faults": 5_000_000,
     "cow_copies": 2_000,
+    "pages_migrated": 2_000,
     "swap_outs": 0,
     "entries_scanned": 50,
     "zone_scanned": 50,
@@ -80,6 +81,10 @@ class Knobs:
     files_per_frame open files that share one kernel frame (0: they need none)
     failcnt         "refused": refused charges; "linux-batch": as today's kernel counts, which asks
                     for 64 pages first (recording.md 2.4); only cgroup_v1 and cgroup_v2
+    granule         frames of the blocks that zones are made of: 1024 is the largest block of 2.6.20
+                    (MAX_ORDER), 16 scaled to a notebook; 1: zones of any size
+    unmovable       where kernel pages lie in a zone: "spread" over its blocks, as without care, or
+                    "grouped" into few (Mel Gorman's grouping of pages by mobility)
     """
 
     word: int = 64
@@ -94,6 +99,8 @@ class Knobs:
     task_frames: int = 2
     files_per_frame: int = 16
     failcnt: str = "refused"
+    granule: int = 1
+    unmovable: str = "spread"
 
     def __post_init__(self) -> None:
         one_of(self, "word", (32, 64))
@@ -107,6 +114,8 @@ class Knobs:
         in_range(self, "swappiness", 0, 100)
         in_range(self, "task_frames", 0, 16)
         in_range(self, "files_per_frame", 0, 1 << 20)
+        in_range(self, "granule", 1, 1 << 20)
+        one_of(self, "unmovable", ("spread", "grouped"))
         self.quirk_bits()
 
     def quirk_names(self) -> frozenset[str]:

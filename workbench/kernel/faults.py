@@ -2,6 +2,7 @@
 
 from .charge import give_back, pay, pay_frame, take_frame, take_kernel_frame
 from .counters import count_swap, say
+from .granules import pin
 from .hooks import call_hook
 from .lists import mark_accessed
 from .names import (
@@ -90,7 +91,7 @@ def place(k, t, mm, v):
             z = take_kernel_frame(k, k.task_node[t], k.own_zone[c], c)
             if z < 0:
                 return -1
-            make_table(k, mm, key, z)
+            make_table(k, mm, key, pin(k, z))
         k.mm_block[mm] = block
     return make_pte(k, mm, v)
 

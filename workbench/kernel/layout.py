@@ -176,6 +176,8 @@ COLUMNS: dict[str, dict[str, int]] = {
         "zone_file": 64,
         "zone_special": 64,
         "zone_kernel": 64,
+        "zone_pinned": 64,  # granules with unmovable frames
+        "zone_open": 32,  # ring of those with room: the next to be used (+1)
         "zone_stale": 64,  # first cell of its free frames in `stale`
     },
     "object": {
@@ -185,6 +187,12 @@ COLUMNS: dict[str, dict[str, int]] = {
         "obj_vmas": 32,
         "obj_filed": 32,  # container that pays for its anonymous file (+1)
         "obj_path": 32,
+    },
+    "granule": {  # a pinned one
+        "gran_zone": 32,
+        "gran_pins": 32,  # unmovable frames in it
+        "gran_next": 32,
+        "gran_prev": 32,
     },
     "bound": {"bound": 32},  # per container and object: the set's zone it must lie in (+1)
     "handle": {"fd_next": 32, "fd_file": 32},
@@ -230,6 +238,7 @@ SCALARS = (
     "entries_top", "vmas_free", "vmas_top", "mms_top", "tasks_top", "fds_free", "fds_top",
     "files_free", "files_top", "filesets_top", "kills", "cands", "lives",
     "ptes_end", "pages_end", "entries_end", "vmas_end", "fds_end", "files_end", "kills_end",
+    "grans_free", "grans_top", "grans_end",
     "cands_end", "lives_end",
     # the machine
     "clock", "hung", "need", "fault_at", "at", "swap_size", "swap_used", "writing_count",
@@ -242,7 +251,7 @@ SCALARS = (
     "resident", "tree", "family", "has_payer", "payer", "protects",
     "balanced", "spared", "over_high", "swap_full", "denied", "charge_batch", "death", "swap_books",
     "kernel_memory",
-    "by", "copies_at",
+    "by", "copies_at", "granule", "spread", "grows", "orphan", "carries",
     "quirks", "cluster", "async_write", "pagevec", "debug_vm", "all_references", "swappiness",
     "page_tables", "task_frames", "files_per_frame", "sample_at", "sample_top", "sample_width",
     "prefetch", "mms_end", "sample_every", "has_special", "used_after_free", "scanned", "spare",

@@ -58,6 +58,9 @@ PLACEMENTS = ("any", "own_zone", "shared_zone", "partition")
 ANYWHERE, OWN_ZONE, SHARED_ZONE, PARTITION = range(4)
 SHARED_BY = ("flag", "mount", "directory")
 BY_FLAG, BY_MOUNT, BY_DIRECTORY = range(3)
+FULL = ("reclaim", "grow")  # what a full zone does
+ORPHANS = ("stay", "destroy", "merge", "merge_shared")  # a dead container's zone
+ORPHAN_STAYS, ORPHAN_DESTROYED, ORPHAN_MERGED, ORPHAN_SHARED = range(4)
 
 # quirks of the patch as posted: one bit each, in this order
 QUIRKS = {
@@ -88,23 +91,25 @@ STATS = (
     "entries_scanned", "rmap_steps", "counters_touched", "entries_made", "minor_faults",
     "major_faults", "cow_copies", "swap_ins", "swap_outs", "disk_reads", "disk_writes",
     "pages_freed", "pages_unmapped", "zone_scanned", "holders_walked", "limit_hits", "oom_kills",
-    "local_faults", "remote_faults",
+    "local_faults", "remote_faults", "pages_migrated",
 )  # fmt: skip
 (
     N_SCANNED, N_RMAP, N_COUNTERS, N_ENTRIES, N_MINOR, N_MAJOR, N_COPIES, N_SWAP_INS,
     N_SWAP_OUTS, N_READS, N_WRITES, N_FREED, N_UNMAPPED, N_ZONE_SCANNED, N_HOLDERS, N_LIMIT_HITS,
-    N_KILLS, N_LOCAL, N_REMOTE,
-) = range(19)  # fmt: skip
+    N_KILLS, N_LOCAL, N_REMOTE, N_MIGRATED,
+) = range(20)  # fmt: skip
 
 # lines of a page's or container's life story
 LIVES = (
     "mapped", "unmapped", "charged", "uncharged", "forced", "paid", "returned", "refused",
     "freed", "read in", "swapped in", "swapped out", "copied", "moved", "killed",
+    "resized", "no free granule", "pinned granules", "still used",
 )  # fmt: skip
 (
     L_MAPPED, L_UNMAPPED, L_CHARGED, L_UNCHARGED, L_FORCED, L_PAID, L_RETURNED, L_REFUSED,
     L_FREED, L_READ, L_SWAPIN, L_SWAPOUT, L_COPIED, L_MOVED, L_KILLED,
-) = range(15)  # fmt: skip
+    L_RESIZED, L_NO_GRANULE, L_PINNED, L_STILL_USED,
+) = range(19)  # fmt: skip
 
 # what a sample notes of each container; from `bill` on only some schemes count it (Parts.counts)
 SAMPLED = (

@@ -1,6 +1,7 @@
 """Leaving and being killed: exit, the OOM killer of patch 5/7, and who it may hit by mistake."""
 
 from .counters import note, say, uncharge, within
+from .granules import unpin
 from .names import (
     ANYWHERE, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, KERNEL, L_KILLED, N_FREED, N_KILLS,
     Q_CHILDREN, Q_COUPLING, Q_HANG, Q_OUTSIDERS, REAPED, SWAP, Y2007,
@@ -14,10 +15,10 @@ NOTHING, OTHER, CURRENT = range(3)
 DISABLE = -17
 
 
-def drop_kernel_frame(k, z, payer):
+def drop_kernel_frame(k, place, payer):
     """A page table, stack or file frame goes back; where kernel memory is charged, the charge too.
     """
-    count_frame(k, z, KERNEL, -1)
+    count_frame(k, unpin(k, place), KERNEL, -1)
     if k.kernel_memory:
         uncharge(k, payer, k.unit, -1)
         k.kernel[payer] -= 1

@@ -1,12 +1,13 @@
 """Frames and pages: where content lies, who maps it, when it goes. No choice is made here."""
 
 from .counters import count_swap, note, say
+from .granules import pin, unpin
 from .hooks import call_hook
 from .lists import entry_to_tail, lru_del, lru_new, lru_put, lru_tail, mark_accessed
 from .names import (
     ACTIVE, ANON, CHANGED, DIRTY, FILE, GONE, KERNEL, KIND, L_FREED, L_MAPPED, L_UNMAPPED,
-    LISTED_ACTIVE, MAPPED, N_FREED, ON_LRU, PRESENT, Q_STALE, RAMFS, RESIDENT, SHM, SLOT,
-    SPECIAL, SPLIT, STALE, STUCK, SWAP, UNMAPPED, USED, V1, WRITEBACK, YOUNG, ZERO,
+    LISTED_ACTIVE, MAPPED, N_FREED, N_MIGRATED, ON_LRU, PRESENT, Q_STALE, RAMFS, RESIDENT, SHM,
+    SLOT, SPECIAL, SPLIT, STALE, STUCK, SWAP, UNMAPPED, USED, V1, WRITEBACK, YOUNG, ZERO,
 )  # fmt: skip
 from .tables import link, unlink, word_of
 
@@ -40,7 +41,9 @@ def settle_in(k, page, z, kind, active):
         flags |= STALE
     k.page_flags[page] = flags
     k.page_zone[page] = z
-    if kind == FILE or kind == ANON or kind == SHM:
+    if kind == SPECIAL or kind == KERNEL:
+        k.page_next[page] = pin(k, z)
+    elif kind != RAMFS:
         if k.pagevec:
             lru_new(k, page)
         else:
@@ -70,7 +73,10 @@ def leave_frame(k, page):
     if k.has_special:
         stale = 1 if flags & STALE else 0
         k.stale[k.zone_stale[z] + k.zone_free[z]] = stale
-    count_frame(k, z, flags & KIND, -1)
+    kind = flags & KIND
+    if kind == SPECIAL or kind == KERNEL:
+        unpin(k, k.page_next[page])
+    count_frame(k, z, kind, -1)
     k.page_flags[page] = flags & (KIND | SLOT | USED)
     if k.family == V1 and flags & SLOT and k.page_payer[page]:
         count_swap(k, k.page_payer[page] - 1, 1)
@@ -79,6 +85,21 @@ def leave_frame(k, page):
     k.stat[N_FREED] += 1
     if k.watch:
         say(k, L_FREED, page, -1, 0)
+
+
+def rehouse(k, page, z):
+    """The page is copied into a frame of zone z; it goes to the head of the same list there."""
+    on_lru = k.page_flags[page] & ON_LRU
+    active = k.page_flags[page] & LISTED_ACTIVE != 0
+    if on_lru:
+        lru_del(k, page)
+    kind = k.page_flags[page] & KIND
+    count_frame(k, k.page_zone[page], kind, -1)
+    count_frame(k, z, kind, 1)
+    k.page_zone[page] = z
+    if on_lru:
+        lru_put(k, page, active)
+    k.stat[N_MIGRATED] += 1
 
 
 def stop_writing(k, page):

@@ -4,16 +4,17 @@ from .charge import settle_high
 from .faults import access, lock, system_call
 from .hooks import prefetch
 from .names import (
-    ALIVE, ANON, CAP_STUCK, CHANGED, DIRTY, ERROR, FILE, HANG, KILLED, KIND, N_FREED, OK,
-    PRESENT, REFUSED, RESIDENT, SAMPLE_WIDTH, SEGV, SKIPPED, WRITE, WRITEBACK, YOUNG, ZOMBIE,
+    ALIVE, ANON, CAP_STUCK, DIRTY, ERROR, HANG, KILLED, N_FREED, OK, PRESENT, REFUSED,
+    SAMPLE_WIDTH, SEGV, SKIPPED, WRITE, YOUNG, ZOMBIE,
 )  # fmt: skip
 from .oom import exit_task, reap_task
-from .pages import finish_writing, leave_frame
+from .pages import finish_writing
 from .tables import find, find_vma, slot_of, word_of
 from .tasks import (
     age, close_file, discard, execute, fork, make_container, map_range, migrate, move,
     open_file, remove_container, set_limit, start_task, thread, unlock, unmap,
 )  # fmt: skip
+from .zonelife import drop_clean
 
 # trace.Op, by number: the two packages share nothing else
 (
@@ -145,7 +146,7 @@ def room(k, i, op, t):
             k.spare -= need
             return True
     elif op == READ or op == WRITE_CALL:
-        if not k.resident:
+        if not k.resident and not k.placement:
             return True
         need += k.ev_count[i]
     elif op == FORK and k.task_mm[t] >= 0:
@@ -157,12 +158,13 @@ def room(k, i, op, t):
             need += k.mm_count[k.task_mm[t]]
     k.need = need
     k.spare = min(k.ptes_end - k.ptes_top, k.pages_end - k.pages_top) - need
-    k.spare = min(k.spare, k.entries_end - k.entries_top - need)
+    k.spare = min(k.spare, k.entries_end - k.entries_top - need, k.grans_end - k.grans_top - need)
     k.spare = min(k.spare, ((3 * (k.slot_mask + 1) >> 2) - k.slots_used >> 1) - need)
     return (
         k.ptes_top + need <= k.ptes_end
         and k.pages_top + need <= k.pages_end
         and k.entries_top + need <= k.entries_end
+        and k.grans_top + need <= k.grans_end
         and (k.slots_used + 2 * need) * 4 <= 3 * (k.slot_mask + 1)
         and k.vmas_top + vma_need(k, op, t) <= k.vmas_end
         and k.fds_top + fd_need(k, op, t) <= k.fds_end
@@ -280,19 +282,10 @@ def other_event(k, i, op, t, v):
     elif op == AGE:
         return age(k)
     elif op == DROP_CACHES:
-        drop_caches(k)
+        drop_clean(k, -1)
     elif op == IO_ERROR:
         k.broken[v] = 1
     return OK
-
-
-def drop_caches(k):
-    """Free every clean, unmapped page of a file."""
-    for page in range(k.pages_top):
-        flags = k.page_flags[page]
-        if flags & KIND == FILE and flags & RESIDENT and not flags & (CHANGED | WRITEBACK):
-            if k.page_maps[page] == 0:
-                leave_frame(k, page)
 
 
 def take_sample(k, i):

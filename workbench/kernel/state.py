@@ -12,8 +12,8 @@ from .groups import start_files
 from .layout import COLUMNS, SCALARS
 from .names import (
     ALIVE, BY_DIRECTORY, BY_MOUNT, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, DEATHS, FAMILIES,
-    HEADS, LIMITS, LISTS, MAPPING_QUIRKS, PARTITION, PLACEMENTS, PRIVATE, Q_LIMIT_ZERO, RECLAIMS,
-    RECORDED, SAMPLE_WIDTH, SHARED_BY, SHARED_ZONE, STATS, Y2007,
+    HEADS, LIMITS, LISTS, MAPPING_QUIRKS, ORPHANS, PARTITION, PLACEMENTS, PRIVATE, Q_LIMIT_ZERO,
+    RECLAIMS, RECORDED, SAMPLE_WIDTH, SHARED_BY, SHARED_ZONE, STATS, Y2007,
 )  # fmt: skip
 
 KINDS = ("file", "anon", "shm", "ramfs", "special", "kernel")
@@ -28,6 +28,7 @@ GROWING = {  # scalar that says where the table ends -> tables it covers
     "vmas_end": "vma",
     "fds_end": "handle",
     "files_end": "file",
+    "grans_end": "granule",
 }
 
 
@@ -105,7 +106,9 @@ class State:
         self.slot_mask = 1023
         execs = count_of(trace.op, OP_EXEC)
         self.mms_end = self.tasks + execs + 1
-        self.has_special = any(o.kind == "special" for o in trace.objects)
+        # what tells a frame's last charge (CH5); nobody is charged where zones are
+        self.has_special = not self.placement and any(o.kind == "special" for o in trace.objects)
+        self.grans_end = (knobs.task_frames * self.tasks + 256) if self.placement else NO_LIMIT
         self.has_broken = count_of(trace.op, OP_IO_ERROR) > 0
         self.kills_end = 2 * self.tasks + 64
         self.cands_end = min(64 * self.tasks + 1024, 100_000)
@@ -125,6 +128,7 @@ class State:
             "container": self.containers,
             "list": HEADS * self.containers,
             "zone": self.zones,
+            "granule": self.grans_end if self.placement else 1,
             "object": self.objects * copies + 1,
             "bound": self.containers * self.objects if self.sets else 1,
             "handle": self.fds_end,
@@ -179,6 +183,11 @@ class State:
         self.page_tables = int(knobs.page_tables)
         self.task_frames = knobs.task_frames
         self.files_per_frame = knobs.files_per_frame
+        self.granule = knobs.granule if self.placement else 0
+        self.spread = int(knobs.unmovable == "spread")
+        self.grows = int(parts.full == "grow")
+        self.orphan = ORPHANS.index(parts.orphan)
+        self.carries = int(parts.move == "migrate")
         self.held_page = -1
         self.watch = watch
 
@@ -264,13 +273,18 @@ class State:
             cell += self.zone_frames[z]
 
     def carve_zones(self, trace, machine: Machine, knobs: Knobs, left: list[int]) -> None:
-        """A zone per container, from the node its first task runs on."""
+        """A zone per container, of whole granules, from the node its first task runs on.
+
+        Containers that a mkdir event makes get theirs then (`zones.found_zone`).
+        """
         home = dict.fromkeys(range(1, self.containers), 0)
         for t in range(self.tasks - 1, -1, -1):
             c = self.task_container[t]
             if c and self.task_state[t] == ALIVE:
                 home[c] = self.task_node[t]
+
         def carve(z: int, node: int, size: int, c: int, name: str) -> None:
+            size = -(-size // knobs.granule) * knobs.granule
             if size > left[node]:
                 raise PlacementError(
                     f"{name}: a zone of {size} frames does not fit into the {left[node]} frames "
@@ -280,18 +294,23 @@ class State:
             self.add_zone(z, node, size, c)
             self.zone_high[z] = knobs.cluster
 
-        free = []
+        free, rest = [], []
         pooled = {c for found, members in self.sets if found.pooled for c in members}
         for c, node in home.items():
-            name, limit = trace.containers[c].name, trace.containers[c].limit
             if c in pooled:
                 continue
-            self.own_zone[c] = self.nodes + c - 1
-            if limit is None or (limit == 0 and self.quirks & Q_LIMIT_ZERO):
+            z = self.own_zone[c] = self.nodes + c - 1
+            limit = trace.containers[c].limit
+            endless = limit is None or (limit == 0 and self.quirks & Q_LIMIT_ZERO)
+            size = 0
+            if self.alive[c] and self.grows:
+                size = 1 if limit or endless else 0
+            elif self.alive[c] and endless:
                 free.append(c)
-            else:
-                carve(self.own_zone[c], node, limit, c, f"container {name}")
-        rest = []
+                continue
+            elif self.alive[c]:
+                size = limit
+            carve(z, node, size, c, f"container {trace.containers[c].name}")
         for i, (found, members) in enumerate(self.sets):
             z, node = self.nodes + self.containers - 1 + i, home[members[0]]
             if found.frames:
@@ -304,12 +323,13 @@ class State:
                 else:
                     self.set_zone[c] = z + 1
             self.bind(trace, found, members, z)
+        whole = knobs.granule
         shares = {node: left[node] // 2 for node in range(machine.nodes)}
         for c in free:
-            size = shares[home[c]] // sum(home[d] == home[c] for d in free)
+            size = shares[home[c]] // sum(home[d] == home[c] for d in free) // whole * whole
             carve(self.own_zone[c], home[c], size, c, f"container {trace.containers[c].name}")
         for z, node in rest:
-            carve(z, node, left[node] // 2, -1, "the rest")
+            carve(z, node, left[node] // 2 // whole * whole, -1, "the rest")
 
     def bind(self, trace, found: ZoneSet, members: list[int], z: int) -> None:
         """Files that lie in the set's zone: whoever touches them, but a member of its own set."""

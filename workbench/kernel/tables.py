@@ -83,11 +83,12 @@ def take_pte(k, mm):
     return pte
 
 
-def make_table(k, mm, key, z):
-    """Note that mm has a page-table page for this block, in zone z, paid for by its container."""
+def make_table(k, mm, key, place):
+    """Note that mm has a page-table page for this block, in zone or granule `place`, paid for by
+    its container."""
     pte = take_pte(k, mm)
     k.pte_word[pte] = insert(k, key, pte)
-    k.pte_page[pte] = z
+    k.pte_page[pte] = place
     k.pte_entry[pte] = k.mm_container[mm]
     chain(k, mm, pte)
 

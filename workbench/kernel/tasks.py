@@ -4,17 +4,18 @@ from .control import F_NUMFILES, F_NUMPROC, F_PIDS, F_RSS
 from .charge import drain, give_back, look_for_frame, pay, take_kernel_frame
 from .counters import charge, fits
 from .faults import place
+from .granules import pin
 from .hooks import index_entries
-from .lists import lru_del, lru_put
 from .names import (
-    ALIVE, HAS_ANON, KERNEL, KILLED, LISTED_ACTIVE, KIND, LOCKED, OK, ON_LRU, PRESENT, PRIVATE,
+    ALIVE, HAS_ANON, KERNEL, KILLED, KIND, LOCKED, OK, PRESENT, PRIVATE,
     MAPPING_RECORD, Q_LIMIT_ZERO, REFERENCED, REFUSED, SHM, SKIPPED, SPECIAL, SWAP, UNBORN,
     STAYS, TO_PARENT, TO_ZOMBIE, V2, WRITE, Y2007, YOUNG, ZERO,
 )  # fmt: skip
 from .groups import move_charges, start_files, to_parent, write_file
 from .oom import count_procs, drop_file, drop_vma, reap_task, release_mm
-from .pages import attach, count_frame, detach, release_hold, remove
+from .pages import attach, count_frame, detach, rehouse, release_hold, remove
 from .tables import find, find_vma, link, pte_at, sort_ptes, unlink, vpage_of, word_of
+from .zonelife import bury_zone, carry, found_zone, resize
 from .zones import copy_of, start_anew
 
 
@@ -60,7 +61,7 @@ def take_stack(k, t, child, c):
             for j in range(i, k.task_frames):
                 k.task_stack[child * k.task_frames + j] = -1
             return False
-        k.task_stack[child * k.task_frames + i] = z
+        k.task_stack[child * k.task_frames + i] = pin(k, z)
     return True
 
 
@@ -90,10 +91,11 @@ def start_task(k, t):
     for i in range(t * k.task_frames, (t + 1) * k.task_frames):
         # nobody is killed before the start
         z = look_for_frame(k, k.task_node[t], k.own_zone[c], -1)
-        k.task_stack[i] = z
+        k.task_stack[i] = -1
         k.stack_payer[i] = c
         if z >= 0:
             count_frame(k, z, KERNEL, 1)
+            k.task_stack[i] = pin(k, z)
             if k.kernel_memory:
                 charge(k, c, k.unit, -1)
                 k.kernel[c] += 1
@@ -267,6 +269,8 @@ def move(k, t, c):
     else:
         k.mapped[left] -= k.mm_rss[mm]
         k.mapped[c] += k.mm_rss[mm]
+        if k.carries:
+            carry(k, t, mm)
     return OK
 
 
@@ -304,7 +308,6 @@ def migrate(k, t, node):
 
 
 def migrate_page(k, page, node, c):
-    kind = k.page_flags[page] & KIND
     z = node if k.own_zone[c] < 0 else k.own_zone[c]
     if k.zone_node[z] != node or k.zone_free[z] <= k.zone_min[z]:
         return True
@@ -320,15 +323,7 @@ def migrate_page(k, page, node, c):
             mm = (w >> 40) - 1
             detach(k, pte, page, mm, k.mm_container[mm])
         pte = k.pte_next[pte]
-    on_lru = k.page_flags[page] & ON_LRU
-    active = k.page_flags[page] & LISTED_ACTIVE != 0
-    if on_lru:
-        lru_del(k, page)
-    count_frame(k, k.page_zone[page], kind, -1)
-    count_frame(k, z, kind, 1)
-    k.page_zone[page] = z
-    if on_lru:
-        lru_put(k, page, active)
+    rehouse(k, page, z)
     k.held_page = page
     paid = True
     pte = waiting(k, page)
@@ -502,7 +497,7 @@ def take_file_frame(k, t):
     z = take_kernel_frame(k, k.task_node[t], k.own_zone[c], c)
     if z < 0:
         return False
-    k.filezone[k.file_frames] = z
+    k.filezone[k.file_frames] = pin(k, z)
     k.file_payer[k.file_frames] = c
     k.file_frames += 1
     return True
@@ -565,6 +560,8 @@ def copy_files(k, t, child):
 def make_container(k, c):
     if k.alive[c] or (k.tree and not k.alive[k.folder[c]]):
         return REFUSED
+    if k.placement and not found_zone(k, c):
+        return REFUSED
     if k.usage[c] and k.death == TO_ZOMBIE:
         to_parent(k, c)  # what its dead namesake still holds
     k.alive[c] = 1
@@ -602,6 +599,8 @@ def remove_container(k, c):
         drain(k, c)
     if k.death == TO_PARENT:
         to_parent(k, c)
+    if k.placement:
+        bury_zone(k, c)
     return OK
 
 
@@ -610,7 +609,9 @@ def set_limit(k, c, which, value):
 
     The files of 2007 are only stored: no comparison with usage, no reclaim.
     """
-    if value < 0 or not k.alive[c] or (which == F_RSS and k.own_zone[c] >= 0):
+    if value < 0 or not k.alive[c]:
+        return REFUSED
+    if which == F_RSS and k.own_zone[c] >= 0 and not resize(k, c, value):
         return REFUSED
     if which == F_NUMPROC or (which == F_PIDS and k.family != Y2007):
         k.procs_limit[c] = value

@@ -10,7 +10,7 @@ ASSUMED = (
     "address space with several threads cannot move. The root is a machine as well."
 )
 UNIT = 1
-PARTS = Parts(record="none", lists="none", reclaim="none", placement="partition")
+PARTS = Parts(record="none", lists="none", reclaim="none", placement="partition", orphan="destroy")
 OPTIONS = {}
 PROMISES = {
     "sum_is_mapped": False,  # counts frames of every kind, mapped or not

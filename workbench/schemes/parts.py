@@ -11,9 +11,11 @@ CHOICES = {
     "lists": ("none", "fifo", "lru", "split"),
     "reclaim": ("none", "free", "unmap_own", "subtree"),
     "at_limit": ("oom", "kill_current"),
-    "move": ("stay", "rewalk"),
+    "move": ("stay", "rewalk", "migrate"),
     "placement": ("any", "own_zone", "shared_zone", "partition"),
     "by": ("flag", "mount", "directory"),
+    "full": ("reclaim", "grow"),
+    "orphan": ("stay", "destroy", "merge", "merge_shared"),
     "references": ("all", "own"),
     "coverage": ("mapped", "resident"),
     "hierarchy": ("flat", "tree"),
@@ -40,6 +42,9 @@ class Parts:
     placement   frames from any node; from a zone of the container's own; from that or a zone
                 shared by a set of containers; or a machine of its own, with copies of all files
     by          what tells that a page belongs into the shared zone
+    full        a full zone is reclaimed, or first takes free granules from the node and from others
+    orphan      a dead container's zone stays; is emptied and given back; or goes with what is in it
+                to the node's own, or to the zone its set shares
     references  whose young bits protect a page from the container's reclaim
     coverage    pages are charged while mapped, or as long as they have a frame, mapped or not
     hierarchy   containers are independent, or each is charged for those below it as well
@@ -58,6 +63,8 @@ class Parts:
     move: str = "stay"
     placement: str = "any"
     by: str = "flag"
+    full: str = "reclaim"
+    orphan: str = "stay"
     references: str = "all"
     coverage: str = "mapped"
     hierarchy: str = "flat"
@@ -144,6 +151,22 @@ REFUSALS = (
     Refusal(
         lambda p: p.by != "flag" and p.placement != "shared_zone",
         "by={by} tells what lies in a shared zone, and placement={placement} has none",
+    ),
+    Refusal(
+        lambda p: p.placement == "any" and (p.full, p.orphan) != ("reclaim", "stay"),
+        "full={full} and orphan={orphan} are about a container's zone; placement=any gives none",
+    ),
+    Refusal(
+        lambda p: p.move == "migrate" and p.placement in ("any", "partition"),
+        "move=migrate carries pages from zone to zone; with placement={placement} there is no way",
+    ),
+    Refusal(
+        lambda p: p.placement == "partition" and p.orphan.startswith("merge"),
+        "orphan={orphan} leaves pages to others, who cannot see them under placement=partition",
+    ),
+    Refusal(
+        lambda p: p.orphan == "merge_shared" and p.placement != "shared_zone",
+        "orphan=merge_shared needs a zone that a set shares; placement={placement} has none",
     ),
 )  # fmt: skip
 

@@ -16,7 +16,9 @@ ASSUMED = (
     "a task. Zones are sized as under `zone`; sets and sizes are the machine's (`zone_sets`)."
 )
 UNIT = 1
-PARTS = Parts(record="none", lists="none", reclaim="none", placement="shared_zone", by="flag")
+PARTS = Parts(
+    record="none", lists="none", reclaim="none", placement="shared_zone", by="flag", orphan="merge"
+)
 OPTIONS = {"by": ("flag", "mount", "directory")}
 PROMISES = {
     "sum_is_mapped": False,  # counts frames of every kind, mapped or not
