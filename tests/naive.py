@@ -881,6 +881,8 @@ class Kernel:
             for _ in range(self.task_frames):  # what is there: nobody is killed before the start
                 zones = self.zonelist(task.node, task.container.zone)
                 zone = next((z for z in zones if z.free > 0), None)
+                if not zone and self.grows and task.container.zone and self.grow(zones[0]):
+                    zone = zones[0]
                 if zone:
                     zone.used["kernel"] += 1
                     task.frames.append(KernelFrame(self.pin(zone), task.container))

@@ -4,7 +4,7 @@ from .control import F_NUMFILES, F_NUMPROC, F_PIDS, F_RSS
 from .charge import drain, give_back, look_for_frame, pay, take_kernel_frame
 from .counters import charge, fits
 from .faults import place
-from .granules import pin
+from .granules import grow, pin
 from .hooks import index_entries
 from .names import (
     ALIVE, HAS_ANON, KERNEL, KILLED, KIND, LOCKED, OK, PRESENT, PRIVATE,
@@ -91,6 +91,8 @@ def start_task(k, t):
     for i in range(t * k.task_frames, (t + 1) * k.task_frames):
         # nobody is killed before the start
         z = look_for_frame(k, k.task_node[t], k.own_zone[c], -1)
+        if z < 0 and k.grows and k.own_zone[c] >= 0 and grow(k, k.own_zone[c]):
+            z = k.own_zone[c]
         k.task_stack[i] = -1
         k.stack_payer[i] = c
         if z >= 0:
