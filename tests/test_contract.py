@@ -79,7 +79,7 @@ def test_promise(scheme, promise, verdicts):
 
 def test_every_scheme_declares_every_promise():
     for name in MODULES:
-        assert list(schemes.get(name).promises) == list(PROMISES) == list(contract.MEANING), name
+        assert list(schemes.get(name).promises) == list(PROMISES) == list(contract.BINDING), name
         assert all(type(claim) is bool for claim in schemes.get(name).promises.values())
 
 

@@ -26,6 +26,7 @@ import typer
 from . import record, validate
 from . import report as reports
 from . import sweep as sweeps
+from .schemes import schemes_app
 from .source import Source, chosen_schemes, guess, number, read_trace, trace_name
 from .text import (
     Mistake,
@@ -54,6 +55,7 @@ app = typer.Typer(
 )  # fmt: skip
 trace_app = typer.Typer(help="Look at traces, check them, convert them.", no_args_is_help=True)
 app.add_typer(trace_app, name="trace")
+app.add_typer(schemes_app, name="schemes")
 
 
 # ---- options that several commands take ----------------------------------------------------------
@@ -242,32 +244,6 @@ def may_be(known: Any) -> str:
     else:
         return "spread, together, or --place"
     return allowed + (", none" if known.optional else "")
-
-
-@app.command("schemes")
-def schemes_command(as_json: Json = False) -> None:
-    """What each scheme does and promises.
-
-    Computed from its declared parts and promises; the tests try to break each promise.
-    """
-    from dataclasses import fields as fields_of
-
-    from workbench import schemes
-
-    rows = schemes.table()
-    if as_json:
-        show_json(rows)
-        return
-    parts = [f.name for f in fields_of(schemes.Parts)]
-    promises = list(schemes.PROMISES)
-    for names in (["title", "source"], parts, promises):
-        print(grid(["scheme", *names], [[row["scheme"], *(row[n] for n in names)] for row in rows]))
-        print()
-    print(grid(["promise", "means"], schemes.PROMISES.items()))
-
-
-app.command()(sweeps.sweep)
-app.command()(reports.report)
 
 
 # ---- replaying -----------------------------------------------------------------------------------

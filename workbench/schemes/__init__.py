@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 
 from workbench.kernel.config import did_you_mean
@@ -13,7 +14,7 @@ from workbench.kernel.config import did_you_mean
 from . import own
 from .parts import CHOICES, FIXED, PROMISES, Parts
 
-SHARED = {"contract", "own", "parts"}  # modules here that are no schemes
+SHARED = {"contract", "matrix", "own", "parts", "template"}  # modules here that are no schemes
 HOOKS = ("price", "mapped", "unmapped", "born", "gone", "payer")  # in the order of `kernel.names`
 _registered: dict[str, Scheme] = {}  # those that users wrote
 
@@ -168,6 +169,21 @@ def combine(scheme: str | Scheme, **parts: str) -> Scheme:
     return replace(scheme, parts=chosen, options=tuple(changed))
 
 
+def check(scheme: str | Scheme, seeds: Iterable[int] = range(60), engine: str = "interpreted"):
+    """Try to break every promise of a scheme: a report, with the shortest trace that breaks each.
+
+    Raises HookError where a hook of a user's scheme fails. Cost: under half a second.
+    """
+    from .contract import check
+
+    return check(scheme, seeds, engine)
+
+
+def template() -> str:
+    """The text of a working scheme to begin from: a file `mine.py`, or cells of a notebook."""
+    return (Path(__file__).parent / "template.py").read_text(encoding="utf-8")
+
+
 def table() -> list[dict[str, object]]:
     """One row per scheme: name, title, source, parts, promises; for printing."""
     return [
@@ -177,6 +193,6 @@ def table() -> list[dict[str, object]]:
 
 
 __all__ = [
-    "CHOICES", "PROMISES", "Parts", "Scheme", "combine", "forget", "get", "names", "register",
-    "table",
+    "CHOICES", "PROMISES", "Parts", "Scheme", "check", "combine", "forget", "get", "names",
+    "register", "table", "template",
 ]  # fmt: skip

@@ -1,0 +1,70 @@
+"""`workbench schemes`: what each scheme does and promises; checking one; beginning your own."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .text import grid, say, show_json
+
+schemes_app = typer.Typer(help="What each scheme does and promises; check one; write your own.")
+
+
+@schemes_app.callback(invoke_without_command=True)
+def schemes_command(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What each scheme does and promises.
+
+    Computed from its declared parts and promises; the tests try to break each promise.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from dataclasses import fields as fields_of
+
+    from workbench import schemes
+    from workbench.schemes import matrix
+
+    rows = schemes.table()
+    features = matrix.matrix()
+    if as_json:
+        show_json({"schemes": rows, "features": features})
+        return
+    parts = [f.name for f in fields_of(schemes.Parts)]
+    promises = list(schemes.PROMISES)
+    for names in (["title", "source"], parts, promises):
+        print(grid(["scheme", *names], [[row["scheme"], *(row[n] for n in names)] for row in rows]))
+        print()
+    print(grid(["promise", "means"], schemes.PROMISES.items()) + "\n")
+    print(matrix.text(features))
+
+
+@schemes_app.command("check")
+def check_command(
+    scheme: Annotated[str, typer.Argument(metavar="NAME_OR_FILE", show_default=False)],
+    seeds: Annotated[int, typer.Option(min=1, help="Random worlds to try, twice this many.")] = 60,
+) -> None:
+    """Try to break each promise of a scheme.
+
+    Prints the shortest trace that breaks it. Exit code 1 when a promise that is made is broken.
+    """
+    from workbench import schemes
+
+    report = schemes.check(scheme, range(seeds))
+    print(report)
+    if report.lies:
+        say(f"{len(report.lies)} of the promises made are broken")
+        raise typer.Exit(1)
+
+
+@schemes_app.command("template")
+def template_command() -> None:
+    """A working scheme to begin from.
+
+    workbench schemes template > mine.py; then use --scheme ./mine.py
+    """
+    from workbench import schemes
+
+    print(schemes.template(), end="")
