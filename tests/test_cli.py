@@ -125,7 +125,9 @@ def test_show_takes_parameters(call):
 def test_schemes_shows_parts_and_promises(call):
     out, _ = call("schemes")
     assert "unmap_own" in out and "neighbour_proof" in out and out.count("hand_over") == 3
-    assert len(json.loads(call("schemes", "--json")[0])) == len(schemes.names())
+    data = json.loads(call("schemes", "--json")[0])
+    assert len(data["schemes"]) == len(schemes.names())
+    assert {"feature", "measured", *schemes.names()} == set(data["features"][0])
 
 
 def test_trace_ops_has_every_op(call):

@@ -246,6 +246,10 @@ def may_be(known: Any) -> str:
     return allowed + (", none" if known.optional else "")
 
 
+app.command()(sweeps.sweep)
+app.command()(reports.report)
+
+
 # ---- replaying -----------------------------------------------------------------------------------
 
 
