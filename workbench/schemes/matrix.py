@@ -13,7 +13,14 @@ from workbench.kernel.config import Knobs, Machine
 from workbench.kernel.engine import simulate
 from workbench.kernel.layout import COLUMNS
 from workbench.kernel.names import (
-    KIND, N_HOLDERS, N_KILLS, N_RMAP, N_SWAP_OUTS, N_WRITES, RESIDENT, SPECIAL,
+    KIND,
+    N_HOLDERS,
+    N_KILLS,
+    N_RMAP,
+    N_SWAP_OUTS,
+    N_WRITES,
+    RESIDENT,
+    SPECIAL,
 )  # fmt: skip
 from workbench.kernel.state import PlacementError
 from workbench.trace import TraceBuilder
