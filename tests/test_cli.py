@@ -124,7 +124,7 @@ def test_show_takes_parameters(call):
 
 def test_schemes_shows_parts_and_promises(call):
     out, _ = call("schemes")
-    assert "unmap_own" in out and "neighbour_proof" in out and out.count("hand_over") == 3
+    assert "unmap_own" in out and "neighbour_proof" in out and out.count("hand_over") == 4
     data = json.loads(call("schemes", "--json")[0])
     assert len(data["schemes"]) == len(schemes.names())
     assert {"feature", "measured", *schemes.names()} == set(data["features"][0])
