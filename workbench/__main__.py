@@ -3,6 +3,7 @@
     python3 -m workbench            the main job          (needs the core packages)
     python3 -m workbench test ...   pytest, every test    (adds the extra `test`)
     python3 -m workbench lab ...    JupyterLab            (adds the extra `lab`)
+    python3 -m workbench app ...    the explorer alone    (adds the extra `lab`)
 
 Every other command goes to `workbench.cli`. Exit codes: the command's own; 3 when set-up failed,
 after one line on stderr that says why; 130 when set-up was interrupted.
@@ -33,8 +34,11 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 UNFINISHED, STAMP = VENV / "unfinished", VENV / "workbench.json"
 LOCKED = ROOT / "workbench" / "constraints.txt"
-EXTRAS = {"test": "test", "lab": "lab"}  # command -> extra; other commands need the core alone
-WHOLE = ["-n", "logical", "--dist", "loadfile"]  # without arguments: every test, on all cores
+EXTRAS = {"test": "test", "lab": "lab", "app": "lab"}  # command -> extra; other commands need the core alone
+MODULES = {"test": "pytest", "lab": "jupyterlab", "app": "workbench.lab.app"}
+DEFAULTS = {  # without arguments: every test, on all cores; the tour
+    "test": ["-n", "logical", "--dist", "loadfile"], "lab": ["notebooks/00_tour.ipynb"], "app": [],
+}  # fmt: skip
 OFFLINE = r"Retrying \(|Failed to fetch|error sending request|unreachable"
 
 
@@ -233,10 +237,9 @@ def main() -> None:
             say("set-up interrupted; the next run starts it again")
             sys.exit(130)
         python, here = PYTHON, False
-    if command in ("test", "lab"):
+    if command in MODULES:
         os.chdir(ROOT)
-        rest = arguments[1:] or (WHOLE if command == "test" else [])
-        start(python, ["-m", {"test": "pytest", "lab": "jupyterlab"}[command], *rest])
+        start(python, ["-m", MODULES[command], *(arguments[1:] or DEFAULTS[command])])
     if not here:
         os.environ["WORKBENCH_SET_UP"] = "done"
         start(python, ["-m", "workbench", *arguments])

@@ -82,6 +82,7 @@ I64, I32, BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 SCALARS_AT = len(COLUMN)
 HOOKS_AT = SCALARS_AT + 1
 LENGTHS_AT = HOOKS_AT + 8  # every column's rows, for checked hooks alone; 8: room for hooks
+SCALARS_OF = operator.attrgetter(*SCALARS)
 LOOSE = (*COLUMNS["event"], "old_word", "old_pte")  # columns that are no field of a record
 
 
@@ -651,7 +652,7 @@ class CompiledState(State):
 
     def call(self, function: Callable, *args):
         """Run a compiled function on this state."""
-        scalars = np.array([getattr(self, name) for name in SCALARS], np.int64)
+        scalars = np.array(SCALARS_OF(self), np.int64)
         for name in LOOSE:
             self.bases[COLUMN[name]] = getattr(self, name).ctypes.data
         cells = [*self.bases, scalars.ctypes.data, *self.addresses]
@@ -659,8 +660,7 @@ class CompiledState(State):
             cells += [len(getattr(self, name)) for name in COLUMN]
         table = np.array(cells, np.int64)
         result = function(table.ctypes.data, *args)
-        for name, value in zip(SCALARS, scalars.tolist(), strict=True):
-            setattr(self, name, value)
+        self.__dict__.update(zip(SCALARS, scalars.tolist(), strict=True))
         return result
 
     def as_plain(self) -> State:

@@ -254,7 +254,7 @@ def shoot(run: Run, rows: list[Row], told: Callable[[float], None], room: int) -
     step = max(1, BUDGET[run.engine] * n // max(1, sum(run.trace.count)))
     at, map_times, payers, kept = 0, [], [], []
     size = bytes_of(k)
-    gap = max(1, len(stops) // max(1, min(16, room // size)))
+    gap = max(1, len(stops) // max(1, min(5, room // size)))
     for i, end in enumerate(stops):
         if i and i % gap == 0 and size * len(kept) < room and n > 64:
             kept.append((at, k.copy()))

@@ -43,9 +43,12 @@ NOBODY = "(none)"
 PATIENCE = 0.25  # seconds before progress is shown, and before a newer wish interrupts
 FRAME = 0.08  # seconds between two pictures while playing
 IDLE = 60  # seconds without a wish after which the worker ends
-STYLE = """<style onload="this.closest('.wb-explorer').querySelectorAll('.widget-slider').forEach(
-s=>{var h=s.querySelector('.noUi-handle'),l=s.querySelector('label');
-if(h&&l)h.setAttribute('aria-label',l.textContent+' slider')})">
+# ipywidgets gives the handles of sliders no accessible name: they take it from their labels
+NAMES = """<style onload="setTimeout(()=>{var r=this.closest('.wb-explorer');
+if(r)r.querySelectorAll('.widget-slider').forEach(s=>{
+var h=s.querySelector('.noUi-handle'),l=s.querySelector('label');
+if(h&&l)h.setAttribute('aria-label',l.textContent+' slider')})},99)"> </style>"""
+STYLE = NAMES + """<style>
 .wb-explorer{max-width:1140px}
 .wb-explorer .widget-label{min-width:0}
 .wb-explorer .wb-note{max-width:1120px}
@@ -255,7 +258,8 @@ class Explorer(w.VBox):
                     control.observe(self._safely(hear), "value")
                 self.limit_fields[box.name] = number
                 rows.append(w.HBox([slider, number], layout=w.Layout(margin="0 14px 0 0")))
-            self.limits.children = tuple(rows)
+            names = w.HTML(NAMES, layout=w.Layout(display="contents"))
+            self.limits.children = (*rows, names)
         where = made.story.parameters.get("place")
         many = int(made.story.machine.nodes)
         if isinstance(where, dict) and many > 1 and list(where) != list(self.place_fields):
