@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -66,7 +67,7 @@ def answers(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def server(command: list[str], folder: Path, scratch: Path, status: str) -> Iterator[Server]:
+def server(command: list[str], folder: Path, scratch: Path) -> Iterator[Server]:
     """Start `command` (with {port} and {token} filled in) and wait until it answers."""
     port, token = free_port(), secrets.token_hex(16)
     settings = scratch / "config" / "labconfig" / "default_setting_overrides.json"
@@ -87,10 +88,13 @@ def server(command: list[str], folder: Path, scratch: Path, status: str) -> Iter
             while True:
                 if process.poll() is not None or time.monotonic() - begun > 90:
                     raise RuntimeError(f"no server: {log.read_text()[-3000:]}")
-                with contextlib.suppress(OSError):
-                    urllib.request.urlopen(f"{url}{status}?token={token}", timeout=2)
+                try:
+                    urllib.request.urlopen(f"{url}/api/status?token={token}", timeout=2)
                     break
-                time.sleep(0.1)
+                except urllib.error.HTTPError:
+                    break  # it answers, whatever it says
+                except OSError:
+                    time.sleep(0.1)
             yield Server(url, token, process, time.monotonic() - begun, port, log)
         finally:
             for how in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
@@ -106,7 +110,7 @@ def jupyterlab(folder: Path, scratch: Path):
         ["jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1", "--ServerApp.port={port}",
          "--ServerApp.port_retries=0", "--IdentityProvider.token={token}",
          "--ServerApp.allow_root=True", f"--ServerApp.root_dir={folder}",
-         "--expose-app-in-browser"], folder, scratch, "/api/status")  # fmt: skip
+         "--expose-app-in-browser"], folder, scratch)  # fmt: skip
 
 
 @contextlib.contextmanager

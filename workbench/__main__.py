@@ -34,7 +34,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 UNFINISHED, STAMP = VENV / "unfinished", VENV / "workbench.json"
 LOCKED = ROOT / "workbench" / "constraints.txt"
-EXTRAS = {"test": "test", "lab": "lab", "app": "lab"}  # command -> extra; other commands need the core alone
+EXTRAS = {"test": "test", "lab": "lab", "app": "lab"}  # other commands need the core alone
 MODULES = {"test": "pytest", "lab": "jupyterlab", "app": "workbench.lab.app"}
 DEFAULTS = {  # without arguments: every test, on all cores; the tour
     "test": ["-n", "logical", "--dist", "loadfile"], "lab": ["notebooks/00_tour.ipynb"], "app": [],

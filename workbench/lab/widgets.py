@@ -51,6 +51,7 @@ if(h&&l)h.setAttribute('aria-label',l.textContent+' slider')})},99)"> </style>""
 STYLE = NAMES + """<style>
 .wb-explorer{max-width:1140px}
 .wb-explorer .widget-label{min-width:0}
+.wb-explorer .wb-row{gap:2px 14px}
 .wb-explorer .wb-note{max-width:1120px}
 .wb-explorer .wb-note .widget-html-content{line-height:1.45;width:100%}
 .wb-explorer .wb-said .widget-html-content{min-height:42px;max-height:88px;overflow-y:auto}
@@ -130,7 +131,7 @@ class Explorer(w.VBox):
         self.line = field(w.Text, "Experiment", "auto", continuous_update=False)
         self.line.layout.flex = "1 1 420px"
         self.folder = field(w.Text, "Folder", "200px", value="explorer", continuous_update=False)
-        self.save = button("Save", "write picture, tables and charts into the folder")
+        self.save = button("Save files", "write picture, tables and charts into the folder")
         self.progress = w.FloatProgress(min=0, max=1, layout=w.Layout(width="180px"))
         self.cancel = button("Cancel", "keep what was shown before")
         self.running = w.HBox([w.HTML("Replaying"), self.progress, self.cancel],
@@ -139,6 +140,8 @@ class Explorer(w.VBox):
         self.said = w.HTML()
         self.caption = w.HTML()
         self.lives = w.HTML()
+        for box in (self.parameters, self.nodes, self.limits):
+            box.add_class("wb-row")
         self.at.add_class("wb-at")
         self.page.add_class("wb-page")
         self.said.add_class("wb-said")
@@ -168,7 +171,9 @@ class Explorer(w.VBox):
     def _rows(self) -> list[w.Widget]:
         def row(*children: w.Widget | None) -> w.HBox:
             layout = w.Layout(flex_flow="row wrap", align_items="center", margin="0")
-            return w.HBox([child for child in children if child is not None], layout=layout)
+            made = w.HBox([child for child in children if child is not None], layout=layout)
+            made.add_class("wb-row")
+            return made
 
         shown = {name: name not in self.wanted.hide for name in GROUPS}
 
@@ -446,7 +451,7 @@ class Explorer(w.VBox):
                     self.running.layout.display = "none"
                 self._wish.notify_all()
 
-    def _show(self, wanted: Experiment, token: dict[str, bool], number: int) -> None:
+    def _show(self, wanted: Experiment, token: dict, number: int, note: str = "") -> None:
         made = self.film
         if made is None or made.experiment.rerun() != wanted.rerun():
             begun = time.monotonic()
@@ -475,11 +480,12 @@ class Explorer(w.VBox):
                     self._quiet = before
             self.picture.value = svg
             page = "" if wanted.page is None else f"{wanted.page[0]}:{wanted.page[1]}"
-            self._set((self.slider, "value", at), (self.at, "value", at),
-                      (self.page, "value", page), (self.line, "value", str(wanted)))  # fmt: skip
+            if self._asked == number:  # else a newer wish would be undone before it is granted
+                self._set((self.slider, "value", at), (self.at, "value", at),
+                          (self.page, "value", page), (self.line, "value", str(wanted)))
             self.sentence = words.moment_text(made, [h.moment(at) for h in made.histories])
             self._set((self.caption, "value", f"<p>{escape(self.sentence, False)}</p>"))
-            self._note(wanted.other_version())
+            self._note(note or wanted.other_version())
         if wanted.page is None:
             self.lives.value = ""
         elif fresh or wanted.page != getattr(self, "_told", None):
@@ -489,8 +495,11 @@ class Explorer(w.VBox):
     def _note(self, note: str = "") -> None:
         """Say something above the picture: why schemes differ, what was saved."""
         self.note = note
-        said = f"<p role='status'>{escape(note, False)}</p>" if note else ""
-        self._set((self.said, "value", said))
+        now = self.wanted.at
+        if not note and self.film:
+            now = self.film.events if now is None else min(now, self.film.events)
+            note = f"Event {now:,}: {self.film.event_text(now)}." if now else "Before all events."
+        self._set((self.said, "value", f"<p role='status'>{escape(note, False)}</p>"))
 
     def _tell(self, problem: Exception) -> None:
         """Show what was wrong; the picture stays."""
@@ -524,8 +533,7 @@ class Explorer(w.VBox):
         said = words.difference_text(made, at, kind)
         with self._lock:
             self.wanted = self.wanted.but(at=at)
-        self._show(self.wanted, self._token, self._asked)
-        self._note(said)
+        self._show(self.wanted, self._token, self._asked, said)
 
     def _save(self) -> None:
         files = self.write(Path(self.folder.value or "explorer"))
