@@ -1227,6 +1227,9 @@ class Kernel:
         else:
             page.referenced = True
 
+    def swap_full(self, page):
+        return 2 * self.swap_used > self.swap
+
     def touched_by_fault(self, page):
         self.mark_accessed(page)
 
@@ -1709,7 +1712,7 @@ class Kernel:
             pte.state, pte.young = "present", True
             pte.dirty = pte.writable = write and alone
             self.scheme.mapped(page, mm.container, paid)
-            if 2 * self.swap_used > self.swap and alone:
+            if self.swap_full(page) and alone:
                 self.free_slot(page)
                 page.dirty = True
         if write and not pte.writable:

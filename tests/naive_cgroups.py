@@ -99,6 +99,7 @@ class CgroupKernel(Kernel):
         self.v1 = self.scheme.family == "v1"
         self.batch = 64 if self.failcnt == "linux-batch" else 0
         self.over_high = None
+        self.begun = 0  # writes begun in this turn
         self.refused = False  # the access in progress waits at the limit
         for c in self.containers:
             self.start_files(c)
@@ -255,11 +256,25 @@ class CgroupKernel(Kernel):
         return [c for c in self.containers if top is None or top in self.line(c)]
 
     def reclaim(self, target, want, swap=True):
-        freed = self.turns(target, want, swap)
-        if not freed and self.writebacks:
+        freed = 0
+        for _ in range(16):
+            self.begun = 0
+            freed += self.turns(target, want - freed, swap)
+            if freed >= want or not self.writebacks:
+                break
             self.finish_writebacks()
-            freed = self.turns(target, want, swap)
         return freed
+
+    def pageout(self, page):
+        before = len(self.writebacks)
+        done = super().pageout(page)
+        self.begun += len(self.writebacks) - before
+        return done
+
+    def swap_full(self, page):
+        """More than half of the machine's swap, or half of what a payer of v2 may use."""
+        line = self.line(page.payer) if page.payer and not self.v1 else []
+        return 2 * self.swap_used > self.swap or any(2 * a.swapped >= a.swap_max for a in line)
 
     def turns(self, target, want, swap):
         freed = 0
@@ -272,7 +287,7 @@ class CgroupKernel(Kernel):
             if turn != "force":
                 self.spared_low = False
             for priority in self.priorities(target):
-                if freed < want:
+                if freed + self.begun < want:
                     freed += self.one_pass(target, priority, want - freed, swap, turn, None)
         return freed
 
@@ -349,7 +364,8 @@ class CgroupKernel(Kernel):
         if not any(quota.values()):
             return 0
         scanned = [which for which in LISTS[:4] if which != "anon active"]
-        while any(quota[which] for which in scanned) and freed < want:
+        before = self.begun
+        while any(quota[w] for w in scanned) and freed + self.begun - before < want:
             for which in LISTS[:4]:
                 part_now = min(quota[which], self.cluster)
                 quota[which] -= part_now
@@ -397,6 +413,14 @@ class CgroupKernel(Kernel):
 
     def goes(self, page, target):
         """One page of an inactive list: True when it has been freed."""
+        freed = self.judged(page, target)
+        alone = all(pte.state == "present" for pte in page.mappers)
+        if page.zone and page.active and page.slot and alone and self.swap_full(page):
+            self.free_slot(page)
+            page.dirty = True
+        return freed
+
+    def judged(self, page, target):
         if page.writeback:
             return False
         used, before = self.used(page, target), page.referenced

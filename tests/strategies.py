@@ -378,6 +378,8 @@ def random_case(seed: int, profile: str | None = None, events: int = 120) -> Cas
         "task_frames": rng.choice((2, 2, 0)),
         "files_per_frame": rng.choice((16, 16, 2, 0)),
     }
+    if chosen.groups:
+        knobs["failcnt"] = rng.choice(("refused", "refused", "linux-batch"))
     places = random.Random(f"places {seed} {profile}")
     knobs["granule"] = places.choice((1, 1, 4, 16))
     knobs["unmovable"] = places.choice(("spread", "grouped"))

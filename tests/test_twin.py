@@ -19,6 +19,10 @@ KINDS = ("anon", "file", "special", "kernel")
 SCHEMES = [*schemes.names(), "first_touch:lists=lru", "hand_over:lists=lru",
            "shared_zone:by=mount", "shared_zone:by=directory:orphan=merge_shared",
            "zone:full=grow:orphan=destroy", "zone:orphan=stay:move=migrate"]  # fmt: skip
+GROUPS = ["cgroup_v1:death=zombie", "cgroup_v2:death=reparent", "cgroup_v1:kernel_memory=charged",
+          "cgroup_v2:kernel_memory=charged", "first_touch:kernel_memory=charged",
+          "fraction:kernel_memory=charged", "every_mapping:kernel_memory=charged",
+          "first_allocation:hierarchy=tree:kernel_memory=charged"]  # fmt: skip
 CHECKED = 6  # seeds with every invariant looked at after every event
 SEEDS = int(os.environ.get("WORKBENCH_SEEDS", "104"))  # 10^6 events in all
 
@@ -140,6 +144,16 @@ def report(case, scheme: str, engine: str, message: str) -> str:
 def test_engine_agrees_with_twin(scheme: str, profile: str) -> None:
     for seed in range(CHECKED):
         case = random_case(seed, profile)
+        message = case_fails(case, scheme, "interpreted", True)
+        if message:
+            pytest.fail(report(case, scheme, "interpreted", message))
+
+
+@pytest.mark.parametrize("scheme", GROUPS)
+def test_groups_agree_with_twin(scheme: str) -> None:
+    """Trees, control files of today, kernel memory: where the parts of a scheme are exchanged."""
+    for seed in range(CHECKED):
+        case = random_case(seed, "groups")
         message = case_fails(case, scheme, "interpreted", True)
         if message:
             pytest.fail(report(case, scheme, "interpreted", message))

@@ -3,11 +3,12 @@
 from .check import CheckFailed, check
 from .config import Knobs, Machine, ZoneSet, did_you_mean
 from .engine import AccessError, choose, find_truth, simulate, stepped
+from .memstat import memory_stat
 from .names import OUTCOMES, QUIRKS, STATS
 from .state import PlacementError, State
 
 __all__ = [
     "OUTCOMES", "QUIRKS", "STATS", "AccessError", "CheckFailed", "Knobs", "Machine",
     "PlacementError", "State", "ZoneSet", "check", "choose", "did_you_mean", "find_truth",
-    "simulate", "stepped",
+    "memory_stat", "simulate", "stepped",
 ]  # fmt: skip

@@ -8,25 +8,28 @@ active flag name. `target` is the container that lacks room, -1 the whole machin
 from .counters import note, within
 from .lists import entry_move, list_of
 from .names import (
-    ACTIVE, FILE, HEADS, HUGE, INACTIVE_ANON, INACTIVE_FILE, KIND, LOCKED, N_RMAP,
-    N_SCANNED, PRESENT, REFERENCED, V1, WRITEBACK, YOUNG,
+    ACTIVE, CHANGED, FILE, HEADS, HUGE, INACTIVE_ANON, INACTIVE_FILE, KIND, LOCKED, N_RMAP,
+    N_SCANNED, PRESENT, REFERENCED, SLOT, V1, WRITEBACK, YOUNG,
 )  # fmt: skip
-from .pages import finish_writing
-from .reclaim import FREED, KEPT, activate, let_go
+from .pages import drop_slot, finish_writing, swap_full
+from .reclaim import ACTIVATED, FREED, KEPT, activate, let_go
 from .tables import word_of
 
 TRIES = 16  # fruitless turns before somebody is killed (MAX_RECLAIM_RETRIES)
 
 
 def reclaim(k, target, want, swap):
-    """Free `want` pages of a subtree, or try to. A fruitless turn waits for the disk and goes on.
+    """Free `want` pages of a subtree, or try to. What has to be written is waited for.
 
     Returns pages freed.
     """
-    freed = reclaim_turn(k, target, want, swap)
-    if freed == 0 and k.writing_count:
+    freed = 0
+    for _ in range(TRIES):
+        k.begun = 0
+        freed += reclaim_turn(k, target, want - freed, swap)
+        if freed >= want or k.writing_count == 0:
+            break
         finish_writing(k)
-        freed = reclaim_turn(k, target, want, swap)
     return freed
 
 
@@ -40,7 +43,7 @@ def reclaim_turn(k, target, want, swap):
         if turn != 1:
             k.spared = 0
         for p in range(priority(k, target), -1, -1):
-            if freed < want:
+            if freed + k.begun < want:
                 freed += shrink_tree(k, target, p, want - freed, swap, turn, -1)
     return freed
 
@@ -152,7 +155,8 @@ def shrink_group(k, c, target, p, guard, want, swap, force, z):
     if n0 + n1 + n2 + n3 == 0:
         return 0
     freed = 0
-    while (n0 or n2 or n3) and freed < want:
+    before = k.begun
+    while (n0 or n2 or n3) and freed + k.begun - before < want:
         freed += shrink_list(k, base + INACTIVE_ANON, min(n0, k.cluster), target, z)
         if age_anon:
             deactivate(k, base + 1, min(n1, k.cluster), target, z)
@@ -220,15 +224,21 @@ def judge(k, page, target):
     if flags & WRITEBACK:
         return KEPT
     young = references(k, page, target)
-    if young < 0:
-        return activate(k, page)
-    k.page_flags[page] &= ~REFERENCED
-    if young:
-        k.page_flags[page] |= REFERENCED
-        if flags & REFERENCED or young > 1:
-            return activate(k, page)
-        return KEPT
-    return let_go(k, page, flags & REFERENCED and flags & KIND == FILE)
+    verdict = ACTIVATED
+    if young >= 0:
+        k.page_flags[page] &= ~REFERENCED
+        if young:
+            k.page_flags[page] |= REFERENCED
+            if not flags & REFERENCED and young == 1:
+                return KEPT
+        else:
+            verdict = let_go(k, page, flags & REFERENCED and flags & KIND == FILE)
+    if verdict == ACTIVATED:
+        activate(k, page)
+        if k.page_flags[page] & SLOT and k.page_swaps[page] == 0 and swap_full(k, page):
+            drop_slot(k, page)
+            k.page_flags[page] |= CHANGED
+    return verdict
 
 
 # the whole machine is short of frames

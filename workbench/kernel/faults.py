@@ -14,7 +14,7 @@ from .names import (
 from .oom import kill_task
 from .pages import (
     attach, count_frame, drop_slot, free_page, install, leave_frame, new_page, release_hold,
-    remove, settle_in,
+    remove, settle_in, swap_full,
 )  # fmt: skip
 from .tables import find, find_vma, make_pte, make_table, probe, pte_at
 from .zones import home_of, page_of
@@ -293,7 +293,7 @@ def swap_in(k, t, at, v, write):
     k.page_swaps[page] -= 1
     k.word[at] = (k.word[at] & ~0xFF) | flags
     attach(k, pte, page, k.task_mm[t], paid)
-    if 2 * k.swap_used > k.swap_size and k.page_maps[page] == 1 and k.page_swaps[page] == 0:
+    if k.page_maps[page] == 1 and k.page_swaps[page] == 0 and swap_full(k, page):
         drop_slot(k, page)
         k.page_flags[page] |= CHANGED
     return outcome

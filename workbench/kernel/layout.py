@@ -249,8 +249,8 @@ SCALARS = (
     # configuration
     "unit", "record", "lists", "reclaim", "at_limit", "rewalk", "placement", "per_pair", "bills",
     "resident", "tree", "family", "has_payer", "payer", "protects",
-    "balanced", "spared", "over_high", "swap_full", "denied", "charge_batch", "death", "swap_books",
-    "kernel_memory",
+    "balanced", "begun", "spared", "over_high", "swap_full", "denied", "charge_batch", "death",
+    "swap_books", "kernel_memory",
     "by", "copies_at", "granule", "spread", "grows", "orphan", "carries",
     "quirks", "cluster", "async_write", "pagevec", "debug_vm", "all_references", "swappiness",
     "page_tables", "task_frames", "files_per_frame", "sample_at", "sample_top", "sample_width",

@@ -119,6 +119,18 @@ def drop_slot(k, page):
             k.page_payer[page] = 0
 
 
+def swap_full(k, page):
+    """Is more than half of the swap in use, or (v2) half of what its payer or one above may use?"""
+    if 2 * k.swap_used > k.swap_size:
+        return True
+    c = k.page_payer[page] - 1
+    while c >= 0 and k.family != V1:
+        if 2 * k.swapped[c] >= k.swap_limit[c]:
+            return True
+        c = k.parent[c]
+    return False
+
+
 def take_slot(k, page):
     if k.swap_used >= k.swap_size or (k.swap_books and not pay_slot(k, page)):
         return False

@@ -133,6 +133,7 @@ def let_go(k, page, referenced):
             k.page_flags[page] |= WRITEBACK
             k.writing[k.writing_count] = page
             k.writing_count += 1
+            k.begun += 1
             return KEPT
     if held:
         return KEPT
