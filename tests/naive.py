@@ -68,6 +68,7 @@ class Counter:
     unit: int = 1
     usage: int = 0
     failcnt: int = 0
+    zero_is_none: bool = False
 
 
 @dataclass(eq=False)
@@ -307,7 +308,11 @@ class Scheme:
     unit = 1
     single_owner = False
     rewalks = False  # a moving mm takes its charges along
+    drifts = False  # charges that a move leaves behind are never found again
     kills_at_limit = False
+    only_leaders_move = False
+    zero_is_none = False
+    unmaps_only = False
     own_zones = False
     hierarchy = "flat"
     resident = False  # pays for frames, mapped or not; `born` and `gone` are called
@@ -345,6 +350,53 @@ class Scheme:
     def refuses_fork(self, mm, c):
         return False
 
+    def limit_written(self, c):
+        """False: not below usage."""
+        return True
+
+    def keeps(self, page, c):
+        """Is the page in use (clears the bits looked at), locked, held, or without a slot?"""
+        young = self.kernel.page_young(page, self.kernel.whose(c))
+        if young or page.held or any(pte.locked for pte in page.of(c)):
+            return True
+        return not self.may_leave(page)
+
+    def may_leave(self, page):
+        """Only with a slot can an anonymous page be unmapped."""
+        if page.kind == "anon" and not page.slot:
+            if not self.kernel.take_slot(page):
+                return False
+            page.dirty = True
+        return True
+
+    def unmap_own(self, page, c):
+        for pte in page.of(c):
+            self.kernel.unmap_for_reclaim(pte)
+        frees = self.kernel.options.get("reclaim") == "free_own"
+        if frees and not page.mapcount and page.lru is not None:
+            page.referenced = page.active = False
+            self.kernel.off_lru(page)
+            self.kernel.shrink_pages([page], None)
+
+    def unmap_oldest(self, c, want):
+        """Walk everybody's pages, oldest first, twice; c's that are not in use are unmapped."""
+        done = 0
+        for _ in range(2):
+            for zone in self.kernel.all_zones:
+                for which in ("inactive", "active"):
+                    for page in zone.lists[which][::-1]:
+                        if done == want:
+                            return done
+                        if not page.of(c):
+                            continue
+                        if self.keeps(page, c):
+                            page.active = True
+                            self.kernel.to_lru(page, "active")
+                        else:
+                            self.unmap_own(page, c)
+                            done += 1
+        return done
+
     def expected(self, c):
         """(usage in units, charges held) recomputed from the page tables, for `check`."""
         return 0, 0
@@ -376,6 +428,7 @@ class FirstTouch(Scheme):
         super().__init__(kernel)
         self.owner = {}  # page -> container
         self.two_lists = kernel.options.get("lists", "fifo") == "lru"
+        self.unmaps_only = kernel.options.get("reclaim") == "unmap_all"
         self.newest = "active" if self.two_lists else "inactive"  # FIFO: one list, any name
 
     def price(self, page, c):
@@ -452,7 +505,7 @@ class FirstTouch(Scheme):
         while True:
             seen, taken = self.isolate(self.kernel.cluster, c, "inactive")
             scanned += seen
-            freed += self.kernel.shrink_pages(taken, self.kernel.whose(c))
+            freed += self.kernel.shrink_pages(taken, self.kernel.whose(c), self.unmaps_only)
             for page in taken:
                 self.relist(page, "inactive")
             if not taken or scanned >= most:
@@ -515,11 +568,34 @@ class HandOver(FirstTouch):
             self.mapped(page, heir, 0)
 
 
+class NextToucher(FirstTouch):
+    """What the owner does not map is unmapped first, and stays where it is, charged to nobody."""
+
+    def try_to_free(self, c):
+        return self.give_away(c) > 0 or super().try_to_free(c)
+
+    def give_away(self, c):
+        given = 0
+        for page in c.lists["inactive"][::-1] + c.lists["active"][::-1]:
+            locked = any(pte.locked for pte in page.present)
+            if given == self.kernel.cluster or page.of(c) or locked or not self.may_leave(page):
+                continue
+            for pte in page.present:
+                self.kernel.unmap_for_reclaim(pte)
+            given += 1
+        return given
+
+
 class Pairs(Scheme):
     """Charges per (page, container); a container at its limit unmaps pages of its own."""
 
-    rewalks = True
     references = "own"
+
+    def __init__(self, kernel):
+        super().__init__(kernel)
+        self.walks = kernel.options.get("record") == "walk"
+        self.rewalks = kernel.options.get("move") != "stay"
+        self.drifts = not self.rewalks
 
     def join(self, page, c, paid): ...
 
@@ -529,15 +605,19 @@ class Pairs(Scheme):
         if len(page.of(c)) > 1:
             self.kernel.give_back(c, paid)
             return
-        c.lists["inactive"].insert(0, page)
+        if not self.walks:
+            c.lists["inactive"].insert(0, page)
         self.join(page, c, paid)
 
     def unmapped(self, page, c):
         if not page.of(c):
-            c.lists["inactive"].remove(page)
+            if not self.walks:
+                c.lists["inactive"].remove(page)
             self.leave(page, c)
 
     def try_to_free(self, c):
+        if self.walks:
+            return self.unmap_oldest(c, self.kernel.cluster) > 0
         entries, unmapped = c.lists["inactive"], 0
         for _ in range(2 * len(entries)):
             if not entries or unmapped == self.kernel.cluster:
@@ -546,21 +626,9 @@ class Pairs(Scheme):
             if self.keeps(page, c):
                 entries.insert(0, entries.pop())
             else:
-                for pte in page.of(c):
-                    self.kernel.unmap_for_reclaim(pte)
+                self.unmap_own(page, c)
                 unmapped += 1
         return unmapped > 0
-
-    def keeps(self, page, c):
-        """Is the page in use (clears the bits looked at), locked, held, or without a slot?"""
-        young = self.kernel.page_young(page, self.kernel.whose(c))
-        if young or page.held or any(pte.locked for pte in page.of(c)):
-            return True
-        if page.kind == "anon" and not page.slot:
-            if not self.kernel.take_slot(page):
-                return True
-            page.dirty = True
-        return False
 
     def expected(self, c):
         pages = self.kernel.charged_pages(c)
@@ -697,6 +765,29 @@ class EveryMapping(Scheme):
         return n, n
 
 
+class February(EveryMapping):
+    """Balbir Singh's first controller: five tries for 20% of the limit, then the mapper dies."""
+
+    only_leaders_move = True
+    zero_is_none = True
+
+    def refuses_fork(self, mm, c):
+        return False
+
+    def try_to_free(self, c):
+        return self.push_back(c, 1)
+
+    def push_back(self, c, wanted):
+        for _ in range(5):
+            self.unmap_oldest(c, max(1, c.rss.limit * 20 // 100))
+            if self.kernel.fits(c.rss, wanted):
+                return True
+        return False
+
+    def limit_written(self, c):
+        return self.kernel.fits(c.rss, 0) or self.push_back(c, 0)
+
+
 class ZonePerContainer(Scheme):
     """Nobody pays; each container has a zone of its own, as large as its limit."""
 
@@ -735,6 +826,7 @@ SCHEMES = {
     "fraction": Fraction_, "every_container": EveryContainer, "every_mapping": EveryMapping,
     "zone": ZonePerContainer, "dual_count": DualCount, "first_allocation": FirstAllocation,
     "shared_zone": SharedZone, "partition": Partition,
+    "next_toucher": NextToucher, "february_2007": February,
 }  # fmt: skip
 
 
@@ -792,7 +884,7 @@ class Kernel:
         most = 2 ** (self.word - 1) - 1
         limits = (c.row.limit, c.row.numproc_limit, c.row.numfiles_limit)
         c.rss, c.numproc, c.numfiles = (Counter(most if n is None else n) for n in limits)
-        c.rss.unit = self.scheme.unit
+        c.rss.unit, c.rss.zero_is_none = self.scheme.unit, self.scheme.zero_is_none
         c.exists, c.css = True, 0
         if self.tree and c.folder is not self.containers[0]:  # the root counts for itself only
             c.parent = c.folder
@@ -908,7 +1000,7 @@ class Kernel:
     # -- limits ------------------------------------------------------------------------------------
 
     def fits(self, counter, units):
-        if counter.limit == 0 and "limit_zero" in self.quirks:
+        if counter.limit == 0 and (counter.zero_is_none or "limit_zero" in self.quirks):
             return True
         return counter.usage + units <= counter.limit * counter.unit
 
@@ -967,12 +1059,12 @@ class Kernel:
         """Charge c; at the limit reclaim, then kill."""
         while full := self.lacks_room(c, units):
             full.rss.failcnt += 1
-            if self.scheme.kills_at_limit:
-                raise Dies
             if self.scheme.try_to_free(full):
                 continue
             if "no_recheck" not in self.quirks and not self.lacks_room(c, units):
                 continue
+            if self.scheme.kills_at_limit:
+                raise Dies
             self.oom(full, current)
         self.add(c, units)
 
@@ -1292,16 +1384,16 @@ class Kernel:
         mms = [mm for mm in self.mms if copy in (None, mm.container)]
         return any(vma.object == thing for mm in mms for vma in mm.vmas)
 
-    def shrink_pages(self, pages, whose):
+    def shrink_pages(self, pages, whose, unmap_only=False):
         """shrink_page_list; survivors return to the LRU list of their flag. Returns pages freed."""
-        freed = sum([self.shrink_page(page, whose) for page in pages])
+        freed = sum([self.shrink_page(page, whose, unmap_only) for page in pages])
         for page in pages:
             if page.zone:
                 self.to_lru(page, "active" if page.active else "inactive")
         return freed
 
-    def shrink_page(self, page, whose):
-        """True if the page was freed."""
+    def shrink_page(self, page, whose, unmap_only):
+        """True if the page was freed; with `unmap_only`, if nobody maps it now."""
         if page.writeback:
             return False
         referenced = self.page_referenced(page, whose)
@@ -1314,6 +1406,8 @@ class Kernel:
             page.dirty = True
         if not self.try_to_unmap(page, whose):
             return self.activate(page)
+        if unmap_only:
+            return True
         if page.dirty and (referenced or page.held or not self.pageout(page)):
             return False
         if page.held:
@@ -1951,7 +2045,7 @@ class Kernel:
         self.free_task_frames(task)
 
     def op_move(self, task, c, value):
-        if not c.exists:
+        if not c.exists or (self.scheme.only_leaders_move and task.leader is not task):
             return self.note("refused")
         if self.scheme.copies and task.container is not c:
             if task.mm.users > 1:
@@ -2102,6 +2196,8 @@ class Kernel:
         if file == "rss_limit" and c.zone and not self.resize(c, limit):
             return self.note("refused")
         getattr(c, file.removesuffix("_limit")).limit = limit
+        if file == "rss_limit" and not self.scheme.limit_written(c):
+            self.note("refused")
 
     def resize(self, c, limit):
         if not self.own(c) or self.endless(limit):
@@ -2384,9 +2480,11 @@ def check_charges(kernel: Kernel) -> None:
         usage = sum(scheme.expected(d)[0] + d.kernel * scheme.unit + d.stock for d in below)
         held = scheme.expected(c)[1]
         bound = sum(mm.container is c for mm in kernel.mms)
+        if scheme.drifts:
+            continue
         assert (c.rss.usage, c.css) == (usage, bound + held), (c.name, c.rss.usage, usage, c.css)
         listed = c.lists["active"] + c.lists["inactive"]
-        if scheme.single_owner or isinstance(scheme, Pairs):
+        if scheme.single_owner or (isinstance(scheme, Pairs) and not scheme.walks):
             assert len(listed) == len(set(map(id, listed))) == held
         total += scheme.expected(c)[0]
     seen = [p for p in kernel.resident if p.mapcount or scheme.resident]

@@ -788,6 +788,15 @@ CODE = {
     "lists are not left": ("lists", "lru_del", sometimes(forget), "none", "sharing", "page|zone"),
     "records do not rotate": (
         "lists", "entry_move", forget, "every_container", "reclaim", "mapped|usage|outcome"),
+    "nothing is disowned": (
+        "reclaim", "disown", forget, "next_toucher", "reclaim", "usage|outcome|frames|fail|mapped"),
+    "nothing is pushed back": (
+        "reclaim", "unmap_global", forget, "february_2007", "reclaim", "usage|outcome|victims"),
+    "the walk finds nobody": (
+        "hooks", "maps", forget, "every_container:record=walk:lists=global", "sharing",
+        "usage|css|mapped"),
+    "bills are not shared out": (
+        "hooks", "bill_holders", forget, "dual_count", "sharing", "bill"),
     "the least bad dies": ("oom", "badness", upside_down, "first_touch", "swap", "victims|failcnt"),
 }
 

@@ -19,6 +19,12 @@ KINDS = ("anon", "file", "special", "kernel")
 SCHEMES = [*schemes.names(), "first_touch:lists=lru", "hand_over:lists=lru",
            "shared_zone:by=mount", "shared_zone:by=directory:orphan=merge_shared",
            "zone:full=grow:orphan=destroy", "zone:orphan=stay:move=migrate"]  # fmt: skip
+WALK = "every_container:record=walk:lists=global"
+VARIANTS = [  # of what schemes leave to choose
+    "first_touch:reclaim=unmap_all", "hand_over:reclaim=unmap_all:lists=lru",
+    "next_toucher:lists=lru", "fraction:reclaim=free_own", "beancounter:reclaim=free_own",
+    WALK, f"{WALK}:move=stay", f"{WALK}:reclaim=free_own", "february_2007:reclaim=free_own",
+]  # fmt: skip
 GROUPS = ["cgroup_v1:death=zombie", "cgroup_v2:death=reparent", "cgroup_v1:kernel_memory=charged",
           "cgroup_v2:kernel_memory=charged", "first_touch:kernel_memory=charged",
           "fraction:kernel_memory=charged", "every_mapping:kernel_memory=charged",
@@ -139,10 +145,10 @@ def report(case, scheme: str, engine: str, message: str) -> str:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", [*SCHEMES, *VARIANTS])
 @pytest.mark.parametrize("profile", PROFILES)
 def test_engine_agrees_with_twin(scheme: str, profile: str) -> None:
-    for seed in range(CHECKED):
+    for seed in range(CHECKED if scheme in SCHEMES else CHECKED // 2):
         case = random_case(seed, profile)
         message = case_fails(case, scheme, "interpreted", True)
         if message:
@@ -184,7 +190,7 @@ def main(seeds: int, first: int = 0, engine: str = "auto", stop_after: int = 3) 
     for seed in range(first, first + seeds):
         for profile in PROFILES:
             case = random_case(seed, profile)
-            for scheme in SCHEMES:
+            for scheme in (*SCHEMES, *VARIANTS):
                 message = case_fails(case, scheme, engine, engine == "interpreted")
                 events += len(case.trace)
                 if message:

@@ -232,7 +232,7 @@ def judge(k, page, target):
             if not flags & REFERENCED and young == 1:
                 return KEPT
         else:
-            verdict = let_go(k, page, flags & REFERENCED and flags & KIND == FILE)
+            verdict = let_go(k, page, flags & REFERENCED and flags & KIND == FILE, False)
     if verdict == ACTIVATED:
         activate(k, page)
         if k.page_flags[page] & SLOT and k.page_swaps[page] == 0 and swap_full(k, page):

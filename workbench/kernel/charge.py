@@ -45,9 +45,6 @@ def take(k, c, units, page):
                 look_at_high(k, c)
             return units
         count_refusal(k, full, page, units)
-        if k.at_limit == TO_KILL_CURRENT:
-            kill_task(k, k.task, full, -1)
-            return -1
         if k.reclaim == SUBTREE:
             enough = reclaim(k, full, max(k.cluster, 1), not k.swap_full) > 0
         else:
@@ -58,6 +55,9 @@ def take(k, c, units, page):
             continue
         if not k.quirks & Q_NO_RECHECK and refusing(k, c, units) < 0:
             continue
+        if k.at_limit == TO_KILL_CURRENT:
+            kill_task(k, k.task, full, -1)
+            return -1
         if k.family != Y2007:
             tries += 1
             if drain(k, full) or tries < TRIES:

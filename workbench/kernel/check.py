@@ -7,7 +7,7 @@ from .lists import list_of
 from .names import (
     ALIVE, ANON, COUNTED_RECORD, HEADS, KERNEL, KIND, LISTED_ACTIVE, MAPPING_RECORD, ON_LRU,
     PAGE_RECORD, PRESENT, Q_DOUBLE_RELEASE, Q_ZONE_COUNTERS, RESIDENT, SLOT, SPECIAL, SPLIT,
-    STUCK, SWAP, USED, V1, ZOMBIE,
+    STUCK, SWAP, USED, V1, WALKED, ZOMBIE,
 )  # fmt: skip
 from .tables import mm_of, vpage_of, word_of
 
@@ -280,6 +280,9 @@ def check_containers(k) -> None:
         need(not exact or k.css[c] == mms[c] + owed[c],
              "container %d: css %d, %d mms + %d mappings", c, k.css[c], mms[c],
              owed[c])  # fmt: skip
+    if k.record == WALKED:
+        owed = [count_pages(k, c) * k.unit for c in range(k.containers)]
+        exact = exact and bool(k.rewalk)  # without it, moves leave charges behind
     in_advance = [int(k.stock[c] + k.kernel[c] * k.unit) for c in range(k.containers)]
     owed = [a + b for a, b in zip(owed, in_advance, strict=True)]
     owed = with_descendants(k, owed, k.parent)
@@ -379,6 +382,15 @@ def check_machines(k) -> None:
         copy = (page - k.copies_at) // k.vpages + 1 if page >= k.copies_at else 0
         need(not users or not 0 < copy < k.containers or users == {copy},
              "page %d: the copy of %d, mapped by %s", page, copy, users)  # fmt: skip
+
+
+def count_pages(k, c: int) -> int:
+    """Distinct pages of accounted kinds that c maps."""
+    return sum(
+        any(k.word[word_of(k, p)] & PRESENT and k.mm_container[mm_of(k, p)] == c
+            for p in ring(k, page))
+        for page in range(k.pages_top) if k.page_flags[page] & KIND != SPECIAL
+    )  # fmt: skip
 
 
 def check_files(k) -> None:

@@ -20,7 +20,7 @@ def say(k, what, page, c, amount):
 
 def fits(k, c, units):
     limit = k.limit[c]
-    if limit == 0 and k.quirks & Q_LIMIT_ZERO:
+    if limit == 0 and (k.zero_is_none or k.quirks & Q_LIMIT_ZERO):
         return True
     return limit >= HUGE or k.usage[c] + units <= limit * k.unit
 

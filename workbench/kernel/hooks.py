@@ -16,7 +16,7 @@ A hook that a module leaves out does nothing.
 
 from .counters import charge, force, say, uncharge  # noqa: F401  (charge: for schemes)
 from .lists import entry_link, entry_unlink, first_list
-from .names import HEADS, L_RETURNED, N_ENTRIES, N_HOLDERS, N_RMAP, PRESENT, STALE
+from .names import HEADS, L_RETURNED, N_ENTRIES, N_HOLDERS, N_RMAP, PRESENT, STALE, WALKED
 from .tables import TOMB, insert, mm_of, probe, word_of
 
 
@@ -140,6 +140,8 @@ def index_entries(k, c):
 
 
 def holds(k, page, c):
+    if k.record == WALKED:
+        return maps(k, page, c, -1)
     return find_entry(k, page, c) >= 0
 
 
@@ -163,6 +165,35 @@ def part(k):
     e = k.pte_entry[k.pte]
     k.entry_count[e] -= 1
     return e if k.entry_count[e] == 0 else -1
+
+
+def enter(k, page, c):
+    """1 when the new mapper k.pte is c's first: by its record, or a walk where none is kept."""
+    if k.record == WALKED:
+        if maps(k, page, c, k.pte):
+            return 0
+        k.css[c] += 1
+        return 1
+    e = join(k, page, c)
+    if e < 0:
+        return 0
+    ring_append(k, page, e)
+    return 1
+
+
+def leave(k, page, c):
+    """1 when the mapper k.pte, which has gone, was c's last."""
+    if k.record == WALKED:
+        if maps(k, page, c, -1):
+            return 0
+        k.css[c] -= 1
+        return 1
+    e = part(k)
+    if e < 0:
+        return 0
+    ring_remove(k, page, e)
+    del_entry(k, e)
+    return 1
 
 
 def ring_append(k, page, e):
@@ -229,6 +260,19 @@ def oldest_mapper(k, page):
     while not k.word[word_of(k, pte)] & PRESENT:
         pte = k.pte_next[pte]
     return k.mm_container[mm_of(k, pte)]
+
+
+def maps(k, page, c, but):
+    """Whether c has a present mapping of the page other than pte `but` (-1: any). Cost: one step a
+    mapper, the oldest first, until one is found."""
+    pte = k.page_rmap[page] - 1
+    for _ in range(k.page_maps[page] + k.page_swaps[page]):
+        k.stat[N_RMAP] += 1
+        w = k.word[word_of(k, pte)]
+        if w & PRESENT and pte != but and k.mm_container[(w >> 40) - 1] == c:
+            return True
+        pte = k.pte_next[pte]
+    return False
 
 
 def mappers_of(k, page, c):

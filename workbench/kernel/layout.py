@@ -251,6 +251,7 @@ SCALARS = (
     "resident", "tree", "family", "has_payer", "payer", "protects",
     "balanced", "begun", "spared", "over_high", "swap_full", "denied", "charge_batch", "death",
     "swap_books", "kernel_memory",
+    "fork_check", "pushback", "leader_moves", "zero_is_none",
     "by", "copies_at", "granule", "spread", "grows", "orphan", "carries",
     "quirks", "cluster", "async_write", "pagevec", "debug_vm", "all_references", "swappiness",
     "page_tables", "task_frames", "files_per_frame", "sample_at", "sample_top", "sample_width",

@@ -40,13 +40,13 @@ PRICE, MAPPED, UNMAPPED, BORN, GONE, PAYER = range(6)
 
 # parts of a scheme
 HEADS = 5  # lists of entries per container
-RECORDED = ("none", "mapping", "page", "counted", "pair")  # what a charge is recorded on
-MAPPING_RECORD, PAGE_RECORD, COUNTED_RECORD = range(1, 4)
-LISTS = ("none", "fifo", "lru", "split")  # what is scanned at the limit
-NO_LIST, FIFO, LRU, SPLIT = range(4)
+RECORDED = ("none", "mapping", "walk", "page", "counted", "pair")  # what a charge is recorded on
+MAPPING_RECORD, WALKED, PAGE_RECORD, COUNTED_RECORD = range(1, 5)
+LISTS = ("none", "fifo", "lru", "split", "global")  # what is scanned at the limit
+NO_LIST, FIFO, LRU, SPLIT, GLOBAL = range(5)
 INACTIVE_ANON, ACTIVE_ANON, INACTIVE_FILE, ACTIVE_FILE, UNEVICTABLE = range(5)  # of split
-RECLAIMS = ("none", "free", "unmap_own", "subtree")
-NO_RECLAIM, FREE, UNMAP_OWN, SUBTREE = range(4)
+RECLAIMS = ("none", "free", "unmap_all", "disown", "unmap_own", "free_own", "subtree")
+NO_RECLAIM, FREE, UNMAP_ALL, DISOWN, UNMAP_OWN, FREE_OWN, SUBTREE = range(7)
 LIMITS = ("oom", "kill_current")
 TO_OOM, TO_KILL_CURRENT = range(2)
 MOVES = ("stay", "rewalk")

@@ -1,18 +1,20 @@
 """Giving pages back: the container's reclaim as posted, unmapping own mappings, and the zones'."""
 
-from .counters import say
-from .hooks import prefetch
-from .lists import entry_move, lru_add, lru_isolate, lru_put
+from .counters import fits, say
+from .hooks import mappers_of, maps, prefetch
+from .lists import entry_move, lru_add, lru_del, lru_isolate, lru_put
 from .names import (
-    ACTIVE, ANON, CHANGED, DIRTY, FREE, HEADS, KIND, L_SWAPOUT, LOCKED, LRU, N_RMAP, N_SCANNED,
-    N_SWAP_OUTS, N_UNMAPPED, N_WRITES, N_ZONE_SCANNED, ON_LRU, PRESENT, Q_CUTOFF, Q_ROTATION,
-    Q_TWO_PAGES, REFERENCED, SHARED, SHM, SLOT, STUCK, SWAP, UNMAP_OWN, WRITEBACK, YOUNG,
+    ACTIVE, ANON, CHANGED, DIRTY, DISOWN, FREE_OWN, GLOBAL, HEADS, KIND, L_SWAPOUT, LOCKED, LRU,
+    N_RMAP, N_SCANNED, N_SWAP_OUTS, N_UNMAPPED, N_WRITES, N_ZONE_SCANNED, NO_RECLAIM, ON_LRU,
+    PRESENT, Q_CUTOFF, Q_ROTATION, Q_TWO_PAGES, REFERENCED, SHARED, SHM, SLOT, STUCK, SWAP,
+    UNMAP_ALL, UNMAP_OWN, WRITEBACK, YOUNG,
 )  # fmt: skip
 from .pages import detach, free_page, leave_frame, take_slot
 from .tables import unlink, word_of
 from .zones import copy_of, shown_at
 
-KEPT, FREED, ACTIVATED = range(3)
+KEPT, FREED, ACTIVATED, UNMAPPED_ALL = range(4)
+TRIES = 5
 
 
 def object_of(k, page):
@@ -93,8 +95,11 @@ def activate(k, page):
     return ACTIVATED
 
 
-def reclaim_page(k, page, only):
-    """One page of shrink_page_list: what Linux 2.6.20 does with an isolated inactive page."""
+def reclaim_page(k, page, only, unmap_only):
+    """One page of shrink_page_list: what Linux 2.6.20 does with an isolated inactive page.
+
+    unmap_only  stop when nobody maps it any more: it stays in its cache
+    """
     flags = k.page_flags[page]
     if flags & WRITEBACK:
         return KEPT
@@ -105,10 +110,10 @@ def reclaim_page(k, page, only):
             return activate(k, page)
         if kind != ANON and k.obj_vmas[object_of(k, page)]:
             return activate(k, page)
-    return let_go(k, page, referenced)
+    return let_go(k, page, referenced, unmap_only)
 
 
-def let_go(k, page, referenced):
+def let_go(k, page, referenced, unmap_only):
     """Unmapped everywhere, written if dirty (not if it was `referenced`), freed if it can be."""
     kind = k.page_flags[page] & KIND
     if kind == ANON and not k.page_flags[page] & SLOT:
@@ -117,6 +122,8 @@ def let_go(k, page, referenced):
         k.page_flags[page] |= CHANGED
     if k.page_maps[page] and not try_to_unmap(k, page, -1):
         return activate(k, page)
+    if unmap_only:
+        return UNMAPPED_ALL
     held = page == k.held_page or k.page_flags[page] & STUCK != 0
     if k.page_flags[page] & CHANGED:
         if referenced or held:
@@ -215,7 +222,7 @@ def shrink_active(k, c, n, only):
 
 
 def shrink_inactive(k, c, most, only):
-    """In whole clusters whatever the quota (RE5). Returns pages freed."""
+    """In whole clusters whatever the quota (RE5). Returns pages freed (or unmapped)."""
     freed = 0
     scanned = 0
     while scanned < most:
@@ -226,10 +233,12 @@ def shrink_inactive(k, c, most, only):
             if k.debug_vm and k.page_flags[page] & ACTIVE:
                 k.hung = 2  # an active page on the inactive list (LR2)
                 return 0
-            verdict = reclaim_page(k, page, only)
+            verdict = reclaim_page(k, page, only, k.reclaim == UNMAP_ALL)
             if verdict == FREED:
                 freed += 1
                 k.batch[i] = -1
+            elif verdict == UNMAPPED_ALL:
+                freed += 1
         for i in range(taken):
             page = k.batch[i]
             if page >= 0:
@@ -273,21 +282,38 @@ def unmap_own(k, c):
         k.stat[N_SCANNED] += 1
         if may_unmap_own(k, page, c) and unmap_for(k, page, c):
             unmapped += 1
+            if k.reclaim == FREE_OWN:
+                free_unmapped(k, page)
         if k.entry_owner[e] == c:
             entry_move(k, e, 0)  # kept; or gone from c, which still pays while others map it
     return unmapped
 
 
 def may_unmap_own(k, page, c):
-    flags = k.page_flags[page]
     used = used_lately(k, page, -1 if k.all_references else c)
-    if used or own_locked(k, page, c) or page == k.held_page:
+    if used or locked_by(k, page, c) or page == k.held_page:
         return False
+    return has_slot(k, page)
+
+
+def has_slot(k, page):
+    """An anonymous page can only be unmapped when it has, or gets, a swap slot."""
+    flags = k.page_flags[page]
     if flags & KIND == ANON and not flags & SLOT:
         if not take_slot(k, page):
             return False
         k.page_flags[page] |= CHANGED
     return True
+
+
+def free_unmapped(k, page):
+    """The last mapping went with the container's: the frame goes too, as from the zone's list."""
+    flags = k.page_flags[page]
+    if k.page_maps[page] == 0 and flags & ON_LRU:
+        lru_del(k, page)
+        k.page_flags[page] &= ~(REFERENCED | ACTIVE)
+        if reclaim_page(k, page, -1, False) != FREED:
+            lru_add(k, page)
 
 
 def used_lately(k, page, only):
@@ -308,37 +334,105 @@ def used_lately(k, page, only):
     return young
 
 
-def own_locked(k, page, c):
+def locked_by(k, page, c):
+    """Whether one of c's mappings, or any (-1), is locked."""
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
         w = k.word[word_of(k, pte)]
-        if w & PRESENT and w & LOCKED and k.mm_container[(w >> 40) - 1] == c:
+        if w & PRESENT and w & LOCKED and (c < 0 or k.mm_container[(w >> 40) - 1] == c):
             return True
         pte = k.pte_next[pte]
     return False
 
 
 def unmap_for(k, page, c):
-    """Returns how many mappings of its own that took from c."""
+    """c's mappings go, or everybody's (-1). Returns how many."""
     unmapped = 0
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
         after = k.pte_next[pte]
         w = k.word[word_of(k, pte)]
         k.stat[N_RMAP] += 1
-        if w & PRESENT and k.mm_container[(w >> 40) - 1] == c:
+        if w & PRESENT and (c < 0 or k.mm_container[(w >> 40) - 1] == c):
             unmap_pte(k, pte, page)
             unmapped += 1
         pte = after
     return unmapped
 
 
+def unmap_global(k, c, want):
+    """Unmap c's mappings of up to `want` pages, found by walking the zones' lists, oldest first.
+
+    Others' pages are looked at and stay where they are; c's own in use become the newest. A second
+    round finds what the first has seen in use and nobody has used since. Returns pages unmapped.
+    """
+    unmapped = 0
+    for turn in range(4 * k.zones):
+        head = k.vpages + turn % (2 * k.zones)
+        page = k.page_prev[head]
+        last = k.page_next[head]
+        while page != head and unmapped < want:
+            before = k.page_prev[page]
+            k.stat[N_ZONE_SCANNED] += 1
+            if maps(k, page, c, -1):
+                unmapped += unmap_or_renew(k, page, c)
+            if page == last:
+                break
+            page = before
+    return unmapped
+
+
+def unmap_or_renew(k, page, c):
+    if not may_unmap_own(k, page, c):
+        lru_del(k, page)
+        k.page_flags[page] |= ACTIVE
+        lru_add(k, page)
+        return 0
+    unmap_for(k, page, c)
+    if k.reclaim == FREE_OWN:
+        free_unmapped(k, page)
+    return 1
+
+
+def push_back(k, c, units):
+    """Five tries to make room for a charge, each for a share of the limit (Singh, Feb 2007)."""
+    for _ in range(TRIES):
+        unmap_global(k, c, max(1, k.limit[c] * k.pushback // 100))
+        if fits(k, c, units):
+            return True
+    return False
+
+
+def disown(k, c):
+    """Pages c pays for and does not map are unmapped for all, and stay in their cache: whoever
+    touches one next pays for it. Returns how many; at most a cluster."""
+    given = 0
+    for which in range(2):
+        head = HEADS * c + which
+        e = k.entry_prev[head]
+        while e != head and given < k.cluster:
+            before = k.entry_prev[e]
+            page = k.entry_page[e]
+            k.stat[N_SCANNED] += 1
+            if mappers_of(k, page, c) == 0 and not locked_by(k, page, -1) and has_slot(k, page):
+                unmap_for(k, page, -1)
+                given += 1
+            e = before
+    return given
+
+
 def try_to_free(k, c):
     """What a container does at its limit. True: worth trying the charge again."""
-    if k.reclaim == UNMAP_OWN:
-        return unmap_own(k, c) > 0
-    if k.reclaim != FREE:
+    if k.reclaim == NO_RECLAIM:
         return False
+    if k.pushback:
+        return push_back(k, c, k.unit)
+    if k.lists == GLOBAL:
+        return unmap_global(k, c, k.cluster) > 0
+    if k.reclaim == UNMAP_OWN or k.reclaim == FREE_OWN:
+        return unmap_own(k, c) > 0
+    if k.reclaim == DISOWN and disown(k, c):
+        return True
     only = -1 if k.all_references else c
     freed = 0
     for p in range(12, -1, -1):
@@ -389,7 +483,7 @@ def shrink_zone_inactive(k, z, n):
     freed = 0
     taken = isolate_zone(k, z, 0, n)
     for i in range(taken):
-        if reclaim_page(k, k.batch[i], -1) == FREED:
+        if reclaim_page(k, k.batch[i], -1, False) == FREED:
             freed += 1
             k.batch[i] = -1
     for i in range(taken):

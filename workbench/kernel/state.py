@@ -160,6 +160,11 @@ class State:
         self.rewalk = int(parts.move == "rewalk")
         self.per_pair = int(parts.per_pair)
         self.bills = int("bill" in parts.counts)
+        self.per_mapping = int(parts.per_mapping)
+        self.fork_check = int(parts.fork_check)
+        self.pushback = parts.pushback
+        self.leader_moves = int(parts.leader_moves)
+        self.zero_is_none = int(parts.zero_is_none)
         references = parts.references if knobs.references == "scheme" else knobs.references
         self.all_references = int(references == "all")
         self.resident = int(parts.coverage == "resident")

@@ -8,12 +8,13 @@ from .granules import grow, pin
 from .hooks import index_entries
 from .names import (
     ALIVE, HAS_ANON, KERNEL, KILLED, KIND, LOCKED, OK, PRESENT, PRIVATE,
-    MAPPING_RECORD, Q_LIMIT_ZERO, REFERENCED, REFUSED, SHM, SKIPPED, SPECIAL, SWAP, UNBORN,
+    Q_LIMIT_ZERO, REFERENCED, REFUSED, SHM, SKIPPED, SPECIAL, SWAP, UNBORN,
     STAYS, TO_PARENT, TO_ZOMBIE, V2, WRITE, Y2007, YOUNG, ZERO,
 )  # fmt: skip
 from .groups import move_charges, start_files, to_parent, write_file
 from .oom import count_procs, drop_file, drop_vma, reap_task, release_mm
 from .pages import attach, count_frame, detach, rehouse, release_hold, remove
+from .reclaim import push_back
 from .tables import find, find_vma, link, pte_at, sort_ptes, unlink, vpage_of, word_of
 from .zonelife import bury_zone, carry, found_zone, resize
 from .zones import copy_of, start_anew
@@ -135,7 +136,7 @@ def fork(k, t, child):
     if outcome != OK:
         return outcome
     parent = k.task_mm[t]
-    if k.record == MAPPING_RECORD and not fork_fits(k, parent, c):
+    if k.fork_check and not fork_fits(k, parent, c):
         k.failcnt[c] += 1
         undo_child(k, child)
         return REFUSED
@@ -239,7 +240,7 @@ def execute(k, t):
 
 def move(k, t, c):
     """The attach hook of 2/7: the mm follows whoever leaves the container it is bound to."""
-    if not k.alive[c]:
+    if not k.alive[c] or (k.leader_moves and k.task_leader[t] != t):
         return REFUSED
     left = k.task_container[t]
     mm = k.task_mm[t]
@@ -609,7 +610,8 @@ def remove_container(k, c):
 def set_limit(k, c, which, value):
     """Write to control file number `which`; value < 0: the bytes were no number (EINVAL).
 
-    The files of 2007 are only stored: no comparison with usage, no reclaim.
+    The files of 2007 are only stored: no comparison with usage, no reclaim; but the controller of
+    Feb 2007 pushes back at once.
     """
     if value < 0 or not k.alive[c]:
         return REFUSED
@@ -623,6 +625,8 @@ def set_limit(k, c, which, value):
         return write_file(k, c, which, value)
     elif which == F_RSS:
         k.limit[c] = value
+        if k.pushback and not fits(k, c, 0) and not push_back(k, c, 0):
+            return REFUSED  # EAGAIN: the limit stands, and the container is above it
     else:
         return REFUSED
     return OK

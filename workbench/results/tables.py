@@ -218,7 +218,7 @@ def payers(run, k, page: int) -> list[int]:
     if run.scheme.parts.placement != "any":  # whose zone the frame lies in
         there = [p for p in copies(k, page) if k.page_flags[p] & RESIDENT]
         return [c for c in [int(k.zone_owner[k.page_zone[p]]) for p in there] if c >= 0]
-    if run.scheme.name == "every_mapping":
+    if run.scheme.parts.record in ("mapping", "walk"):
         return mappers(k, page)
     entry, found = int(k.page_entry[page]) - 1, []
     head = entry

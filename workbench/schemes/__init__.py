@@ -151,7 +151,8 @@ def combine(scheme: str | Scheme, **parts: str) -> Scheme:
     Raises ValueError as `get` does.
     """
     scheme = get(scheme)
-    options = [part for part in CHOICES if part not in FIXED]
+    own = scheme.module.OPTIONS
+    options = [part for part in CHOICES if part not in FIXED or part in own]
     for key, value in parts.items():
         if key not in options:
             hint = "; it is the charge rule's own" if key in FIXED else did_you_mean(key, options)

@@ -1,15 +1,7 @@
 """Every container that maps a page pays for all of it, once ("true RSS")."""
 
 from workbench.kernel.counters import uncharge
-from workbench.kernel.hooks import (
-    del_entry,
-    holds,
-    join,
-    part,
-    pay_or_return,
-    ring_append,
-    ring_remove,
-)
+from workbench.kernel.hooks import enter, holds, leave, pay_or_return
 
 from .parts import Parts
 
@@ -18,13 +10,16 @@ SOURCE = "Eric Biederman, 11 to 20 Mar 2007"
 ASSUMED = (
     "At the limit the container's own list is scanned, oldest first, skipping what it used itself; "
     "only its own mappings go, frames stay in the caches. A move walks every page. OOM picks by "
-    "the usual badness among the container's tasks."
+    "the usual badness among the container's tasks. record=walk:lists=global is the filter over "
+    "the machine's lists that he thought normal: first and last mappings are found by walking "
+    "the page's mappers, and no record is kept. There move=stay leaves the counters as they are, "
+    "and they drift."
 )
 UNIT = 1
 PARTS = Parts(
     record="pair", lists="fifo", reclaim="unmap_own", references="own", move="rewalk"
 )
-OPTIONS = {}
+OPTIONS = {"record": ("pair", "walk")}
 PROMISES = {
     "sum_is_mapped": False,  # a page shared by n containers counts n times
     "neighbour_proof": True,
@@ -44,19 +39,11 @@ def price(k, page, c, _):
 
 
 def mapped(k, page, c, paid):
-    e = join(k, page, c)
-    if e >= 0:
-        ring_append(k, page, e)
-        pay_or_return(k, c, paid, 1, page)
-    else:
-        pay_or_return(k, c, paid, 0, page)
+    pay_or_return(k, c, paid, enter(k, page, c), page)
     return 0
 
 
 def unmapped(k, page, c, _):
-    e = part(k)
-    if e >= 0:
+    if leave(k, page, c):
         uncharge(k, c, 1, page)
-        ring_remove(k, page, e)
-        del_entry(k, e)
     return 0

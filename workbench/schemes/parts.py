@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 CHOICES = {
-    "record": ("none", "mapping", "page", "counted", "pair"),
-    "lists": ("none", "fifo", "lru", "split"),
-    "reclaim": ("none", "free", "unmap_own", "subtree"),
+    "record": ("none", "mapping", "walk", "page", "counted", "pair"),
+    "lists": ("none", "fifo", "lru", "split", "global"),
+    "reclaim": ("none", "free", "unmap_all", "disown", "unmap_own", "free_own", "subtree"),
     "at_limit": ("oom", "kill_current"),
     "move": ("stay", "rewalk", "migrate"),
     "placement": ("any", "own_zone", "shared_zone", "partition"),
@@ -31,13 +31,17 @@ FIXED = {"record", "coverage", "files"}
 class Parts:
     """What a scheme does, apart from its charging rule.
 
-    record      what the rule writes a charge down on: nothing; the mapping itself; a record per
-                page; one per page that counts its owner's mappings; one per (page, container)
+    record      what the rule writes a charge down on: nothing; the mapping itself; nothing, and
+                the page's mappers are walked; a record per page; one per page that counts its
+                owner's mappings; one per (page, container)
     lists       what is scanned at the limit: one list as posted, active and inactive, both again
-                for anonymous and file pages ("split"), nothing
-    reclaim     "free" the page for everybody, "unmap_own" mappings only, today's over the "subtree"
-                of whoever lacks room, or nothing
-    at_limit    reclaim, then the container's OOM killer; or kill the current task
+                for anonymous and file pages ("split"), the zones' lists of all pages with others'
+                passed over ("global"), nothing
+    reclaim     "free" the page for everybody; "unmap_all" likewise, but it stays in its cache;
+                "disown" first what the container does not map, then free; "unmap_own" mappings
+                only; "free_own" likewise, and the frame goes with the last mapping; today's over
+                the "subtree" of whoever lacks room; or nothing
+    at_limit    reclaim, then the container's OOM killer; or then kill the current task
     move        charges stay with the container, or every page is walked and follows
     placement   frames from any node; from a zone of the container's own; from that or a zone
                 shared by a set of containers; or a machine of its own, with copies of all files
@@ -51,6 +55,10 @@ class Parts:
     files       whose control files and whose habits: the patch's, or those of cgroup v1 or v2
     death       what keeps charges when a container goes: it cannot go; its shadow; its parent
     kernel_memory  page tables, stacks, file and kernel objects are charged for whom they are made
+    fork_check  fork needs room for the ranges it copies
+    pushback    percent of the limit to unmap at the limit, five times at most
+    leader_moves  only the leader of a thread group may move
+    zero_is_none  a limit of 0 means no limit
     counts      what it counts of a container beside usage: names of `kernel.names.SAMPLED`
 
     Raises ValueError for an unknown choice, and for choices that do not go together.
@@ -72,6 +80,15 @@ class Parts:
     death: str = "stay"
     kernel_memory: str = "free"
     counts: tuple[str, ...] = ()
+    fork_check: bool = False
+    pushback: int = 0
+    leader_moves: bool = False
+    zero_is_none: bool = False
+    per_mapping: bool = False
+    fork_check: bool = False
+    pushback: int = 0
+    leader_moves: bool = False
+    zero_is_none: bool = False
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -102,25 +119,38 @@ REFUSALS = (
         "reclaim={reclaim} scans a list, and lists=none keeps none",
     ),
     Refusal(
-        lambda p: p.lists != "none" and p.record in ("none", "mapping"),
+        lambda p: p.lists in ("fifo", "lru") and p.record in ("none", "mapping", "walk"),
         "lists={lists} links charge records; record={record} has none to link",
+    ),
+    Refusal(
+        lambda p: p.lists == "global" and p.record not in ("mapping", "walk"),
+        "lists=global finds pages by their mappers; record={record} has lists of its own "
+        "(every_container:record=walk has none)",
+    ),
+    Refusal(
+        lambda p: p.lists == "global" and p.reclaim not in ("none", "unmap_own", "free_own"),
+        "lists=global passes over others' pages; reclaim={reclaim} would take them, too",
+    ),
+    Refusal(
+        lambda p: p.reclaim == "disown" and p.record == "pair",
+        "reclaim=disown is about pages a container pays for and does not map; record=pair has none",
     ),
     Refusal(
         lambda p: p.lists == "lru" and p.record == "pair",
         "lists=lru moves the one record of a page between its lists; record=pair has several",
     ),
     Refusal(
-        lambda p: p.reclaim == "unmap_own" and p.lists == "lru",
-        "reclaim=unmap_own scans one list from its tail; lists=lru has two",
-    ),
-    Refusal(
-        lambda p: p.at_limit == "kill_current" and p.reclaim != "none",
-        "at_limit=kill_current kills before anything is scanned, so reclaim={reclaim} never runs",
+        lambda p: p.reclaim in ("unmap_own", "free_own") and p.lists == "lru",
+        "reclaim={reclaim} scans one list from its tail; lists=lru has two",
     ),
     Refusal(
         lambda p: p.move == "stay" and p.record in ("mapping", "counted", "pair"),
         "move=stay leaves charges behind, but record={record} finds whom to uncharge through the "
         "mapping's container, which a move changes: the books would drift",
+    ),
+    Refusal(
+        lambda p: p.coverage == "resident" and p.reclaim in ("unmap_all", "disown"),
+        "coverage=resident charges frames; reclaim={reclaim} leaves them where they are",
     ),
     Refusal(
         lambda p: p.coverage == "resident" and p.record != "page",
