@@ -20,22 +20,36 @@ try:
 except live.Unavailable as problem:
     HOST, WHY = None, str(problem)
 on_kernel = pytest.mark.skipif(HOST is None, reason=f"no live kernel: {WHY}")
+try:
+    UML, WHY_NOT_UML = live.HOSTS["uml"](), ""
+except live.Unavailable as problem:
+    UML, WHY_NOT_UML = None, str(problem)
+on_uml = pytest.mark.skipif(UML is None, reason=f"no guest: {WHY_NOT_UML}")
 GOLDEN = live.golden()
+UNLIMITED = [n for n, story in stories.all_stories().items() if not live.has_limits(story())]
+
+
+def commands() -> dict[str, bytes]:
+    """Process number -> command line, of everybody."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found[path.parent.name] = path.read_bytes()
+        except OSError:
+            continue
+    return found
 
 
 def left_behind() -> list[str]:
     """Groups, files and processes of ours that are still there."""
-    found = []
+    found = [str(path) for path in hosts.disk_folder().glob(hosts.PREFIX + "*")]
     if HOST:
         found += map(str, HOST.groups.glob(hosts.PREFIX + "*"))
-        found += map(str, hosts.disk_folder().glob(hosts.PREFIX + "*"))
-    for status in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if b"/workbench/agent-" in status.read_bytes() or status.read_bytes()[:6] == b"agent\0":
-                found.append(status.parent.name)
-        except OSError:
-            pass
-    return found
+    ours = (b"/workbench/agent-", b"uml_dir=")
+    return found + [
+        f"{pid} {text}" for pid, text in commands().items()
+        if text.startswith(b"agent\0") or any(word in text for word in ours)
+    ]  # fmt: skip
 
 
 def gone_within(seconds: float) -> list[str]:
@@ -108,7 +122,7 @@ def test_engine_and_ledger_agree_on_random_traces(seed):
     assert live.forecast(trace, live.SCHEME).usage == live.forecast(trace, live.LEDGER).usage
 
 
-@pytest.mark.parametrize("name", stories.all_stories())
+@pytest.mark.parametrize("name", UNLIMITED)
 def test_engine_and_ledger_agree_on_stories(name):
     trace = stories.all_stories()[name]()
     assert live.forecast(trace, live.SCHEME).usage == live.forecast(trace, live.LEDGER).usage
@@ -181,7 +195,7 @@ def test_a_log_that_breaks_off(log, why):
     from workbench.live.capture import from_log
 
     with pytest.raises(live.CaptureError, match=why):
-        from_log(log, "x", "live", stories.zero_page(), False)
+        from_log(log, "x", "live", stories.zero_page())
 
 
 def test_no_compiler(monkeypatch, tmp_path):
@@ -221,7 +235,7 @@ def running(events: int = 20000) -> subprocess.Popen:
     )  # fmt: skip
     end = time.monotonic() + 30
     while time.monotonic() < end:
-        if any(p.read_text() for p in HOST.groups.glob(hosts.PREFIX + "*/g*/cgroup.procs")):
+        if any(p.read_text() for p in HOST.groups.glob(hosts.PREFIX + "*/g1/cgroup.procs")):
             return started
         time.sleep(0.005)
     started.kill()
@@ -243,6 +257,35 @@ def test_nothing_is_left_behind(how):
             os.kill(runner_of(started.pid), signal.SIGKILL)
         else:
             started.send_signal(signal.SIGKILL if how == "coordinator" else signal.SIGINT)
+        started.wait(30)
+    finally:
+        started.kill()
+        started.wait()
+    assert gone_within(10) == []
+
+
+@on_uml
+@pytest.mark.parametrize("name", ["shared_tmpfs", "oom_largest"])
+def test_user_mode_linux(name):
+    result = live.validate(name, "uml")
+    assert result, list(result.differences())
+    assert result.compared > 10 and result.captures[0].kernel
+    assert not left_behind()
+
+
+@on_uml
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_no_guest_is_left_behind(how):
+    started = subprocess.Popen(
+        [sys.executable, "-m", "workbench", "validate", "random", "--host", "uml"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        end = time.monotonic() + 30
+        while time.monotonic() < end and b"uml_dir=" not in b"".join(commands().values()):
+            time.sleep(0.02)
+        assert started.poll() is None
+        started.send_signal(how)
         started.wait(30)
     finally:
         started.kill()

@@ -9,45 +9,56 @@ in `native/`) -> `capture` (what was measured) -> `agreement` (beside what schem
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from workbench.kernel import did_you_mean
-from workbench.trace import Trace
+from workbench.trace import Op, Trace
 
 from .agreement import (
     LEDGER,
     Agreement,
     Row,
+    compare_bounds,
     compare_mapped,
     compare_usage,
     forecast,
+    has_limits,
 )
 from .capture import Capture, CaptureError, from_log
+from .guests import UserMode
 from .hosts import Live, Unavailable, clean
 from .plan import Inexpressible, write_plan
-from .random_trace import random_trace
+from .random_trace import random_oom, random_trace
 from .stories import all_stories
 
-HOSTS = {"live": Live}
+HOSTS = {host.name: host for host in (Live, UserMode)}
 GOLDEN = Path(__file__).parent / "golden"
-SCHEME = "first_allocation"
+SCHEME = "cgroup_v1"
 CHUNK = 1000  # events of one random trace
+OOMS = 20  # random traces that end in a kill
 LOOKS = 40  # at the page maps, in the course of a trace
 
 __all__ = [
     "HOSTS", "LEDGER", "Agreement", "Capture", "CaptureError", "Inexpressible", "Row",
-    "Unavailable", "clean", "compared", "forecast", "golden", "measure", "random_trace", "sources",
-    "validate",
+    "Unavailable", "clean", "compared", "forecast", "golden", "has_limits", "measure",
+    "random_trace", "sources", "validate",
 ]  # fmt: skip
 
 
 def sources(
-    names: str | Trace | Iterable[str | Trace] | None = None, events: int = 0, seed: int = 0
+    names: str | Trace | Iterable[str | Trace] | None = None,
+    events: int = 0,
+    seed: int = 0,
+    copies: bool = True,
 ) -> dict[str, Trace]:
     """Name -> trace: stories of this package, scenarios, files of traces; None: all stories.
 
-    `random`, or `events` alone, adds random traces of a thousand events each.
+    Scenarios go without their limits: who pays is then exact, and no reclaim interferes.
+    `oom`: twenty random kills. `random`, or `events` alone, adds random traces of a thousand
+    events each; `copies` as there.
     Raises ValueError for an unknown name.
     """
     from workbench import scenarios
@@ -64,26 +75,42 @@ def sources(
         elif name in stories:
             found[name] = stories[name]()
         elif name in scenarios.names():
-            found[name] = scenarios.get(name).trace
+            found[name] = without_limits(scenarios.get(name).trace)
         elif name == "random":
             events = events or CHUNK
+        elif name == "oom":
+            found |= {f"oom {n}": random_oom(n) for n in range(seed, seed + OOMS)}
         elif Path(name).exists():
             found[Path(name).stem] = Trace.load(name)
         else:
-            known = [*stories, *scenarios.names(), "random"]
+            known = [*stories, *scenarios.names(), "random", "oom"]
             raise ValueError(f"unknown scenario {name!r}{did_you_mean(str(name), known)}")
     for chunk in range(-(-events // CHUNK)):
         size = min(CHUNK, events - chunk * CHUNK)
-        found[f"random {seed + chunk}"] = random_trace(size, seed + chunk)
+        found[f"random {seed + chunk}"] = random_trace(size, seed + chunk, copies)
     return found
 
 
-def measure(name: str, trace: Trace, host, *, limits: bool = False) -> Capture:
+def without_limits(trace: Trace) -> Trace:
+    """The same events with no limit on anybody's memory."""
+    rows = sorted(set(range(len(trace))) - set(trace.rows(Op.set_limit)))
+    columns = {
+        name: array("q", (int(cells[row]) for row in rows))
+        for name, cells in trace.columns().items()
+    }
+    boxes = [replace(box, limit=None) for box in trace.containers]
+    return Trace.from_columns(
+        trace.objects, trace.tasks, boxes, **columns, values=trace.values, header=trace.header
+    )
+
+
+def measure(name: str, trace: Trace, host) -> Capture:
     """Run a trace on a host and return what was measured. Raises Inexpressible, CaptureError."""
     look = max(1, len(trace) // LOOKS)
-    hints = forecast(trace, LEDGER).usage
-    text = host.run(write_plan(trace, hints, limits=limits, look=look))
-    return from_log(text, name, host.name, trace, limits)
+    # reclaim is no charging rule: nothing is expected of what happens at limits
+    hints = None if has_limits(trace) else forecast(trace, LEDGER).usage
+    text = host.run(write_plan(trace, hints, look=look))
+    return from_log(text, name, host.name, trace)
 
 
 def validate(
@@ -131,7 +158,8 @@ def captures(
         chosen = [c for c in shipped if names is None or c.name in names]
         yield from ((c, len(chosen)) for c in chosen)
         return
-    traces, machine = sources(source, events, seed), HOSTS[host]()
+    machine = HOSTS[host]()
+    traces = sources(source, events, seed, machine.whole_areas)
     for name, trace in traces.items():
         yield measure(name, trace, machine), len(traces)
 
@@ -143,7 +171,12 @@ def golden() -> list[Capture]:
 
 def compared(found: Capture, scheme: str) -> list[Row]:
     """Every comparison that a capture allows."""
-    rows = [compare_usage(found, name, forecast(found.trace, name)) for name in (scheme, LEDGER)]
-    if found.mapped:
+    said = forecast(found.trace, scheme)
+    rows = compare_usage(found, said)
+    if has_limits(found.trace):
+        rows += compare_bounds(found, said)
+    else:
+        rows += compare_usage(found, forecast(found.trace, LEDGER))
+    if found.mapped and not has_limits(found.trace):
         rows += compare_mapped(found)
     return rows

@@ -15,7 +15,7 @@ from pathlib import Path
 from workbench.trace import Trace
 
 SCHEMA = "workbench-capture/1"
-META = ("name", "host", "kernel", "cgroup", "step", "again", "limits")
+META = ("name", "host", "kernel", "cgroup", "step", "again")
 Numbers = list[int | None]
 
 
@@ -30,6 +30,7 @@ class Capture:
     usage, failcnt  one row per event, one cell per container; None: no such group then
     died            (event, task, signal): killed in the course of an event
     refused         (event, errno) of system calls
+    missed          (event, pages) that were read and not in the cache
     mapped          event -> container -> frames it maps alone, with one other container, ...
     nodes           event -> container -> mapped frames per NUMA node
     pss             event -> task -> (KiB by smaps, areas each rounded down to a KiB)
@@ -43,11 +44,11 @@ class Capture:
     cgroup: int = 1
     step: int = 1
     again: int = 0
-    limits: bool = True
     usage: list[Numbers] = field(default_factory=list)
     failcnt: list[Numbers] = field(default_factory=list)
     died: list[tuple[int, int, int]] = field(default_factory=list)
     refused: list[tuple[int, int]] = field(default_factory=list)
+    missed: list[tuple[int, int]] = field(default_factory=list)
     mapped: dict[int, dict[int, list[int]]] = field(default_factory=dict)
     nodes: dict[int, dict[int, list[int]]] = field(default_factory=dict)
     pss: dict[int, dict[int, tuple[int, int]]] = field(default_factory=dict)
@@ -63,6 +64,7 @@ class Capture:
             before = pair
         found += [(n, ["died", n, task, signal]) for n, task, signal in self.died]
         found += [(n, ["refused", n, errno]) for n, errno in self.refused]
+        found += [(n, ["missed", n, pages]) for n, pages in self.missed]
         for word in ("mapped", "nodes", "pss"):
             for n, rows in getattr(self, word).items():
                 found += [(n, [word, n, who, *numbers]) for who, numbers in rows.items()]
@@ -111,7 +113,7 @@ class Capture:
         """Take in the lines of a log, or of a saved capture."""
         at: dict[int, tuple[Numbers, Numbers]] = {}
         for word, *cells in rows:
-            if word in ("at", "died", "refused", "mapped", "nodes", "pss"):
+            if word in ("at", "died", "refused", "missed", "mapped", "nodes", "pss"):
                 if word == "at":
                     pairs = [tuple(map(int, cell.split(":"))) for cell in cells[1:]]
                     usage, failcnt = zip(*pairs, strict=True)
@@ -121,7 +123,7 @@ class Capture:
                     )
                     continue
                 n, *numbers = map(int, cells)
-                if word in ("died", "refused"):
+                if word in ("died", "refused", "missed"):
                     getattr(self, word).append((n, *numbers))
                 else:
                     rows_of = getattr(self, word).setdefault(n, {})
@@ -137,9 +139,9 @@ class Capture:
             self.failcnt.append(last[1])
 
 
-def from_log(text: str, name: str, host: str, trace: Trace, limits: bool) -> Capture:
+def from_log(text: str, name: str, host: str, trace: Trace) -> Capture:
     """A runner's log as a capture. Raises CaptureError when the runner gave up, saying why."""
-    capture = Capture(name, host, trace, limits=limits)
+    capture = Capture(name, host, trace)
     said: dict[str, str] = defaultdict(str)
     rows = []
     for line in text.splitlines():

@@ -25,10 +25,10 @@ class Unavailable(RuntimeError):
 # ---- the native agent ----------------------------------------------------------------------------
 
 
-def agent() -> Path:
+def agent(static: bool = False) -> Path:
     """The compiled agent, from a cache keyed by its source. Raises Unavailable without a compiler.
 
-    Cost: about a second, once. Static where the C library allows it, as a guest needs.
+    Cost: about a second, once. Static where the C library allows it; a guest needs it so.
     """
     sources = sorted(NATIVE.glob("*.[ch]"))
     key = hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:16]
@@ -38,7 +38,7 @@ def agent() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         folder = Path(tempfile.gettempdir())
-    done = folder / f"agent-{key}"
+    done = folder / f"agent-{key}{'-static' * static}"
     if done.exists():
         return done
     compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
@@ -49,7 +49,7 @@ def agent() -> Path:
     command = [compiler, "-O1", "-o", work, *(str(p) for p in sources if p.suffix == ".c")]
     try:
         made = subprocess.run([*command, "-static"], capture_output=True, text=True)
-        if made.returncode:
+        if made.returncode and not static:
             made = subprocess.run(command, capture_output=True, text=True)
         if made.returncode:
             raise Unavailable(f"the agent does not compile:\n{made.stderr[-2000:]}")
@@ -146,6 +146,9 @@ class Live:
     def __init__(self) -> None:
         self.groups, self.version = memory_groups()
         self.agent = agent()
+        # whether a mapping may be one area, as programs make them: else every page is an area of
+        # its own, so that no fault maps around itself, and a fork copies area by area
+        self.whole_areas = subprocess.run([str(self.agent), "probe"]).returncode == 0
 
     def run(self, plan: str, timeout: float = 600) -> str:
         """The runner's log. Raises Unavailable, TimeoutError; leaves nothing behind either way."""

@@ -134,6 +134,11 @@ class Ledger:
                 self.nameless({key[1] for key in gone})
         elif op == Op.move:
             self.home[task] = o
+        elif op == Op.rmdir:  # what it leaves behind is its parent's, here always the root's
+            for page in [page for page, box in self.payer.items() if box == o]:
+                self.free(page)
+                self.payer[page] = 0
+                self.owed[0] += 1
         elif op == Op.drop_caches:
             for page in [p for p in self.payer if p[0] != "anon" and not self.mappers[p]]:
                 if trace.objects[page[0]].kind == "file" and page not in self.dirty:

@@ -38,13 +38,13 @@ class Planner:
             if number not in later:
                 self.mm[number] = {}
 
-    def head(self, limits: bool) -> Iterator[str]:
+    def head(self) -> Iterator[str]:
         trace = self.trace
         later = trace.made(Op.mkdir)
         above = {c.name: i for i, c in enumerate(trace.containers)}
         for number, box in enumerate(trace.containers):
             parent = above.get(getattr(box, "parent", None) or "root", 0) or -1
-            limit = -1 if box.limit is None or not limits else box.limit
+            limit = -1 if box.limit is None else box.limit
             yield f"group {parent} {limit} {int(number not in later)}"
         for thing in trace.objects:
             if thing.kind not in KINDS:
@@ -86,21 +86,10 @@ class Planner:
 
     def limit(self, number: int, box: int) -> str:
         file, written = control_write(self.trace.values[self.trace.value[number]])
-        pages = self.pages_written(file, written)
+        pages = pages_written(file, written)
         if pages is None:
             raise Inexpressible(f"event {number + 1}: {file}={written!r} is not a plain limit")
         return f"limit -1 {box} {pages}"
-
-    @staticmethod
-    def pages_written(file: str, written: bytes) -> int | None:
-        text = written.decode("latin-1").strip()
-        if text in ("-1", "max"):
-            return -1
-        if not text.isdigit():
-            return None
-        if file == "rss_limit":
-            return int(text)
-        return int(text) // 4096 if file in ("memory.limit_in_bytes", "memory.max") else None
 
     def of_task(
         self, op: Op, task: int, target: int, page: int, count: int, number: int
@@ -155,6 +144,16 @@ class Planner:
                 yield f"forget -1 {o}"
 
 
+def pages_written(file: str, written: bytes) -> int | None:
+    """The limit on memory that a control write sets, in pages; -1: none; None: something else."""
+    text = written.decode("latin-1").strip()
+    if file not in ("rss_limit", "memory.limit_in_bytes", "memory.max"):
+        return None
+    if text in ("-1", "max"):
+        return -1
+    return int(text) // (1 if file == "rss_limit" else 4096) if text.isdigit() else None
+
+
 def gaps_of(spans: Spans, page: int, count: int) -> list[tuple[int, int]]:
     """The parts of a run that are in `spans`."""
     found = ((max(start, page), min(stop, page + count)) for start, stop in spans)
@@ -162,7 +161,7 @@ def gaps_of(spans: Spans, page: int, count: int) -> list[tuple[int, int]]:
 
 
 def write_plan(
-    trace: Trace, hints: Hints | None = None, *, limits: bool = True, look: int = 0
+    trace: Trace, hints: Hints | None = None, *, look: int = 0
 ) -> str:
     """The lines between a host's own head and end. Raises Inexpressible.
 
@@ -172,4 +171,4 @@ def write_plan(
     look   compare the mapped sets and PSS after every so many events (0: never)
     """
     planner = Planner(trace)
-    return "\n".join([*planner.head(limits), *planner.body(hints, look)]) + "\n"
+    return "\n".join([*planner.head(), *planner.body(hints, look)]) + "\n"

@@ -14,8 +14,12 @@ WEIGHTS = {
 PAGES, TASKS, FILES = 64, 6, 3
 
 
-def random_trace(events: int, seed: int) -> Trace:
-    """`events` events, or a few more, of up to 6 tasks in 3 containers; the same for a seed."""
+def random_trace(events: int, seed: int, copies: bool = True) -> Trace:
+    """`events` events, or a few more, of up to 6 tasks in 3 containers; the same for a seed.
+
+    copies  private file mappings are written to as well: what a fork then copies depends on
+            whether the mapping is one area
+    """
     rng = random.Random(seed)
     b = TraceBuilder()
     boxes = [b.container(c) for c in "ABC"]
@@ -46,7 +50,7 @@ def random_trace(events: int, seed: int) -> Trace:
         if what == "anon":
             touch(task, heap, rng.random() < 0.8)
         elif what in ("file", "store"):
-            touch(task, file, what == "store")
+            touch(task, file, what == "store" and (copies or file != files[0]))
         elif what == "shm":
             touch(task, shm, rng.random() < 0.5)
         elif what in ("read", "write"):
@@ -77,3 +81,29 @@ def random_trace(events: int, seed: int) -> Trace:
         elif what == "drop":
             b.drop_caches()
     return b.build({"name": f"random {seed}"})
+
+
+def random_oom(seed: int) -> Trace:
+    """Three or four tasks without swap at one limit, the largest by more than 64 pages per CPU of
+    eight: the kernel's own counts of a task's pages are no more exact than that."""
+    rng = random.Random(seed)
+    names = [f"t{n}" for n in range(rng.choice((3, 4)))]
+    while True:
+        sizes = [rng.randrange(50, 1500) for _ in names]
+        first, second = sorted(sizes)[:-3:-1]
+        if first - second > 64 * 8:
+            break
+    b = TraceBuilder()
+    for task in names:
+        b.task(task)
+        b.anon(f"heap {task}", 2500)
+        b.map(task, f"heap {task}")
+        b.touch_write(task, f"heap {task}", 2499, 1)  # page tables and such are root's
+    b.container("A", sum(sizes) + 100)
+    for task in names:
+        b.move(task, "A")
+    for task, size in zip(names, sizes, strict=True):
+        b.touch_write(task, f"heap {task}", 0, size)
+    last = rng.choice(names)
+    b.touch_write(last, f"heap {last}", 1500, 200)  # 100 pages too many
+    return b.build({"name": f"oom {seed}"})

@@ -4,6 +4,7 @@ memory-controller documentation, and what Linux 6.1 and 6.18 did)."""
 from __future__ import annotations
 
 import inspect
+import random
 import sys
 from collections.abc import Callable
 
@@ -157,6 +158,94 @@ def replaced_program() -> Trace:
     b.exec("a")
     b.touch_write("a", "h", 0, 2)
     b.touch_read("b", "f")
+    return b.build()
+
+
+# ---- at a limit ----------------------------------------------------------------------------------
+# What the kernel needs for itself (page tables, the cache's own tree) is there before, and root's.
+
+
+def filling(limit: int, **heaps: int) -> TraceBuilder:
+    """Tasks, each with a heap mapped and begun, who move to A, which has a limit in pages."""
+    b = TraceBuilder()
+    for task, pages in heaps.items():
+        b.task(task)
+        b.anon(f"h_{task}", pages + 1)
+        b.map(task, f"h_{task}")
+        b.touch_write(task, f"h_{task}", pages, 1)
+    b.container("A", limit)
+    for task in heaps:
+        b.move(task, "A")
+    return b
+
+
+def near_the_limit() -> Trace:
+    """Anonymous memory up to a limit of 100 pages: failcnt rises in the last 63 of them."""
+    b = filling(100, a=100)
+    for page in range(100):
+        b.touch_write("a", "h_a", page, 1)
+    return b.build()
+
+
+def batches_near_the_limit() -> Trace:
+    """The same by runs of pages: within a run, what is left of a batch of 64 is used first."""
+    b = filling(300, a=300)
+    page = 0
+    for n in (1, 3, 70, 2, 64, 65, 7, 30, 10, 40, 8):
+        b.touch_write("a", "h_a", page, n)
+        page += n
+    return b.build()
+
+
+def reading(limit: int, pages: int, order: list[int]) -> Trace:
+    """A reads pages of a file in some order; one page in 64 is in the cache before, and root's."""
+    b = TraceBuilder()
+    b.task("a")
+    b.file("f", pages)
+    for page in range(63, pages, 64):
+        b.read("a", "f", page, 1)
+    b.move("a", b.container("A", limit))
+    for page in order:
+        b.read("a", "f", page, 1)
+    return b.build()
+
+
+def reads_at_the_limit() -> Trace:
+    """A clean file of 448 pages, read once under a limit of 128 pages: reclaim makes room."""
+    return reading(128, 448, [page for page in range(448) if page % 64 != 63])
+
+
+def zipf_reads() -> Trace:
+    """3,000 Zipf-like reads of 512 pages under a limit of 128: whom reclaim takes is a band."""
+    weights = [1 / (n + 1) ** 0.9 for n in range(512)]
+    return reading(128, 512, random.Random(1).choices(range(512), weights, k=3000))
+
+
+def oom_largest() -> Trace:
+    """Two tasks at a limit of 1,000 pages, no swap: the larger one is killed, the other goes on."""
+    b = filling(1000, small=500, large=600)
+    b.touch_write("small", "h_small", 0, 300)
+    b.touch_write("large", "h_large", 0, 600)
+    b.touch_write("small", "h_small", 300, 150)
+    b.touch_write("small", "h_small", 450, 50)
+    return b.build()
+
+
+def oom_first_comer() -> Trace:
+    """The one that asks for more is not the one that is killed, when it is the smaller."""
+    b = filling(1000, early=700, late=400)
+    b.touch_write("late", "h_late", 0, 200)
+    b.touch_write("early", "h_early", 0, 700)
+    b.touch_write("late", "h_late", 200, 200)
+    b.exit("late")
+    return b.build()
+
+
+def oom_locked() -> Trace:
+    """Locked memory cannot be reclaimed: who locks above the limit is killed."""
+    b = filling(300, a=600)
+    b.mlock("a", "h_a", 0, 250)
+    b.mlock("a", "h_a", 250, 100)
     return b.build()
 
 

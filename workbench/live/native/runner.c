@@ -31,12 +31,13 @@
 enum { BALLAST = TASKS - 1, DEATHS_MS = 5000, ANSWER_MS = 60000, TRIES = 5 };
 
 static struct { char dir[512]; long limit, kmem; int parent, there, limited, usage, kernel, failcnt, kills; } groups[GROUPS];
-static struct { char kind[8]; long pages; int fd; uint64_t base, step; } objects[OBJECTS];
+static struct { char kind[8]; long pages; int fd; uint64_t base, step; void *view; } objects[OBJECTS];
 static struct { int process, group, refs, pid, alive; } tasks[TASKS];
 static int n_groups, n_objects, n_tasks, version, event, quiet_fd, again;
 static long deaths; /* by SIGKILL */
 static char guard[400], cpuset[256], files[256], mount_point[256], name[64];
 static int guard_usage, guard_limit, drain_flush;
+static struct { const char *name; int usage, kernel; } own[] = {{"ballast", 0, 0}, {"overhead", 0, 0}, {"drain", 0, 0}};
 static pid_t sweeper;
 static FILE *out;
 static uint64_t zero_frame;
@@ -219,17 +220,24 @@ static void set_limit(int g) { /* the limit is meant for pages of users: those o
   if (failed) fprintf(out, "refused %d %d\n", event, failed);
 }
 
-static void make_group(int g) {
-  const char *above = groups[g].parent < 0 ? guard : groups[groups[g].parent].dir;
-  snprintf(groups[g].dir, sizeof groups[g].dir, "%s/g%d", above, g);
-  if (mkdir(groups[g].dir, 0755)) { fprintf(out, "refused %d %d\n", event, errno); return; }
+static void open_files(int g) {
   int v1 = version == 1;
   groups[g].usage = open_in(groups[g].dir, v1 ? "memory.usage_in_bytes" : "memory.current", O_RDONLY);
   groups[g].kernel = open_in(groups[g].dir, v1 ? "memory.kmem.usage_in_bytes" : "memory.stat", O_RDONLY);
   groups[g].failcnt = open_in(groups[g].dir, v1 ? "memory.failcnt" : "memory.events.local", O_RDONLY);
   groups[g].kills = open_in(groups[g].dir, v1 ? "memory.oom_control" : "memory.events.local", O_RDONLY);
   groups[g].there = 1;
-  if (v1) write_to(groups[g].dir, "memory.swappiness", "0");
+}
+
+/* Container 0, the root, is guard itself in version 1: what others leave behind comes to it. */
+static int is_guard(int g) { return g == 0 && version == 1; }
+
+static void make_group(int g) {
+  const char *above = groups[g].parent < 0 ? guard : groups[groups[g].parent].dir;
+  snprintf(groups[g].dir, sizeof groups[g].dir, "%.400s/g%d", above, g);
+  if (mkdir(groups[g].dir, 0755)) { fprintf(out, "refused %d %d\n", event, errno); return; }
+  open_files(g);
+  if (version == 1) write_to(groups[g].dir, "memory.swappiness", "0");
   if (groups[g].limit >= 0) set_limit(g);
 }
 
@@ -260,11 +268,15 @@ static void drain_stock(void) {
 /* ---- measuring ---- */
 
 static void look(long *usage, long *failcnt) {
-  for (int g = 0; g < n_groups; g++) {
+  long below = 0; /* in the groups directly below guard */
+  for (int i = 0; i < 3; i++) below += (number_in(own[i].usage, NULL) - number_in(own[i].kernel, NULL)) / PAGE;
+  for (int g = n_groups - 1; g >= 0; g--) {
     usage[g] = failcnt[g] = -1;
     if (!groups[g].there) continue;
     long kernel = version == 1 ? number_in(groups[g].kernel, NULL) : number_in(groups[g].kernel, "kernel");
     usage[g] = (number_in(groups[g].usage, NULL) - kernel) / PAGE;
+    if (is_guard(g)) usage[g] -= below; else if (groups[g].parent < 0) below += usage[g];
+    if (is_guard(g)) { failcnt[g] = 0; continue; } /* its limit is the runner's tool */
     failcnt[g] = version == 1 ? number_in(groups[g].failcnt, NULL) : number_in(groups[g].failcnt, "max");
     if (groups[g].limited && kernel != groups[g].kmem) set_limit(g);
   }
@@ -427,6 +439,17 @@ static void map_run(int t, int o, long page, long count, int shared) {
   if (failed > 0) fail("mapping object %d: %s", o, strerror(failed));
 }
 
+static void count_misses(int o, long page, long count) { /* pages about to be read that the cache lacks */
+  static unsigned char in[4096];
+  long missing = 0;
+  for (long done = 0, n; done < count; done += n) {
+    n = count - done < (long)sizeof in ? count - done : (long)sizeof in;
+    if (mincore((char *)objects[o].view + (page + done) * PAGE, n * PAGE, in)) return;
+    for (long i = 0; i < n; i++) missing += !(in[i] & 1);
+  }
+  if (missing) fprintf(out, "missed %d %ld\n", event, missing);
+}
+
 static void one(const char *op, long *a) {
   static const struct { const char *op; enum command command; } on_pages[] = {
     {"touch_read", LOAD}, {"touch_write", STORE}, {"read", READ}, {"write", WRITE}, {"discard", DISCARD},
@@ -434,6 +457,7 @@ static void one(const char *op, long *a) {
   int t = a[0], p = t >= 0 && t < TASKS ? tasks[t].process : -1;
   for (unsigned i = 0; i < sizeof on_pages / sizeof *on_pages; i++)
     if (!strcmp(op, on_pages[i].op)) {
+      if (on_pages[i].command == READ && p >= 0 && tasks[p].alive) count_misses(a[1], a[2], a[3]);
       int failed = ask(p, on_pages[i].command, a[1], a[2], a[3], flags_of(a[1]) | (a[4] ? SHARED : 0));
       if (failed > 0) fprintf(out, "refused %d %d\n", event, failed);
       return;
@@ -506,6 +530,7 @@ static void make_object(int o, int step) {
   if (fd < 0 || ftruncate(fd, objects[o].pages * PAGE)) fail("making object %d: %s", o, strerror(errno));
   posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM); /* no readahead */
   objects[o].fd = fd;
+  objects[o].view = mmap(NULL, objects[o].pages * PAGE, PROT_READ, MAP_SHARED, fd, 0); /* never touched */
 }
 
 static void prepare(int step) {
@@ -519,10 +544,11 @@ static void prepare(int step) {
   if (mkdir(files, 0700)) fail("cannot make %s: %s", files, strerror(errno));
   if (mkdir(guard, 0755)) fail("cannot make the group %s: %s", guard, strerror(errno));
   if (version == 2) write_to(guard, "cgroup.subtree_control", "+memory");
-  const char *own[] = {"ballast", "overhead", "drain"};
   for (int i = 0; i < 3; i++) {
-    snprintf(path, sizeof path, "%s/%s", guard, own[i]);
+    snprintf(path, sizeof path, "%s/%s", guard, own[i].name);
     if (mkdir(path, 0755)) fail("cannot make the group %s: %s", path, strerror(errno));
+    own[i].usage = open_in(path, version == 1 ? "memory.usage_in_bytes" : "memory.current", O_RDONLY);
+    own[i].kernel = version == 1 ? open_in(path, "memory.kmem.usage_in_bytes", O_RDONLY) : -1;
   }
   drain_flush = open_in(path, version == 1 ? "memory.force_empty" : "memory.reclaim", O_WRONLY);
   guard_usage = open_in(guard, version == 1 ? "memory.usage_in_bytes" : "memory.current", O_RDONLY);
@@ -544,7 +570,9 @@ static void prepare(int step) {
   map_run(BALLAST, OBJECTS - 1, 0, objects[OBJECTS - 1].pages, 0);
   snprintf(path, sizeof path, "%s/ballast", guard);
   if (attach(BALLAST, path)) fail("cannot move a task into %s", path);
-  for (int g = 0; g < n_groups; g++) if (groups[g].there) { groups[g].there = 0; make_group(g); }
+  for (int g = 0; g < n_groups; g++)
+    if (is_guard(g)) { snprintf(groups[g].dir, sizeof groups[g].dir, "%s", guard); open_files(g); }
+    else if (groups[g].there) { groups[g].there = 0; make_group(g); }
   drain_stock();
 }
 
