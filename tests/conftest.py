@@ -6,6 +6,7 @@ from hypothesis import settings
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("thorough", deadline=None, max_examples=2000)
+os.environ.setdefault("WORKBENCH_LAB", "static")  # notebooks show what is seen without a kernel
 chosen = "ci" if os.environ.get("CI") else "default"
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", chosen))
 

@@ -1,4 +1,4 @@
-"""The explorer without a browser: experiments as text, histories, the picture, the widget app."""
+"""The explorer and the questions without a browser: lines of text, histories, picture, widgets."""
 import re
 import time
 import xml.etree.ElementTree as ET
@@ -6,12 +6,15 @@ from fractions import Fraction
 
 import pytest
 
-from workbench import replay, scenarios
+from workbench import TraceBuilder, replay, scenarios
 from workbench.charts import style
-from workbench.lab import Experiment, drawing, explorer, film, view
+from workbench.lab import Experiment, Question, drawing, explorer, film, quiz, view
+from workbench.lab import questions as questions_module
 from workbench.lab.experiment import experiment
 from workbench.lab.history import Stopped, differences
+from workbench.lab.questions import KINDS
 from workbench.lab.words import difference_text, moment_text
+from workbench.results import tables
 
 LINES = (
     "shared_page schemes=first_touch,fraction,every_container at=9 page=libc:0",
@@ -332,3 +335,95 @@ def test_what_is_seen_without_a_kernel(ui, monkeypatch):
     assert shown["text/plain"] == ui.sentence and "<svg" in shown["image/svg+xml"]
     monkeypatch.delenv("WORKBENCH_LAB")
     assert "application/vnd.jupyter.widget-view+json" in ui._repr_mimebundle_()
+
+
+# -- questions -----------------------------------------------------------------------------------
+
+
+def test_questions_are_the_same_for_a_seed_and_never_end():
+    one, two, other = quiz(seed=7), quiz(seed=7), quiz(seed=8)
+    assert str(one[3]) == str(two[3]) != str(other[3])
+    asked = [question for question, _ in zip(one, range(10), strict=False)]
+    assert [q.number for q in asked] == list(range(1, 11))
+    assert [q.kind for q in asked[:5]] == list(KINDS)
+    assert str(one[1_000_003]) == str(two[1_000_003])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_come_from_a_replay(kind):
+    """Each answer is found again by replaying under the scheme that the question names."""
+    for number in range(1, 9):
+        question = quiz(seed=5, kinds=kind)[number]
+        assert question.check(question.answer)
+        wrong = (set(question.choices) or {"77"}) - {question.answer}
+        verdict = question.check(wrong.pop())
+        assert not verdict and question.answer in str(verdict) and verdict.why
+
+
+def test_a_bill_is_what_the_engine_charges():
+    """The story of a question, typed in by hand, and replayed."""
+    question = quiz(seed=2007)[1]
+    assert question.asked == "Under every_mapping, how many pages is B charged now?"
+    b = TraceBuilder()
+    b.file("libc", 2, "/lib/libc.so.6")
+    for box in "AB":
+        b.task(box.lower(), b.container(box))
+    b.touch_read("a", "libc")
+    b.touch_read("b", "libc")
+    b.unmap("a", "libc")
+    b.fork("b", "b1")
+    b.touch_read("b1", "libc")
+    run = replay(b.build(), "every_mapping")
+    assert [tables.event_text(run, i) in str(question) for i in (1, 3, 4, 5, 6)] == [True] * 5
+    assert Fraction(question.answer) == run.usage_exact()["B"] == 4
+
+
+@pytest.mark.parametrize("given, right", [("1/2", True), (0.5, True), ("0.50", True), (1, False)])
+def test_numbers_may_be_written_as_fractions(given, right):
+    question = Question(1, "bill", (), "?", (), "1/2", ("because",))
+    assert bool(question.check(given)) is right
+
+
+def test_answers_that_are_none():
+    with pytest.raises(ValueError, match="did you mean nobody"):
+        Question(1, "killed", (), "?", ("a", "nobody"), "a", ()).check("nobdy")
+    with pytest.raises(ValueError, match="not a number of pages"):
+        Question(1, "bill", (), "?", (), "1", ()).check("many")
+    with pytest.raises(ValueError, match="did you mean bill"):
+        quiz(kinds="bil")
+    with pytest.raises(ValueError, match="did you mean fraction"):
+        quiz(chosen=("frction",))
+    with pytest.raises(IndexError, match="from 1"):
+        quiz()[0]
+
+
+def pressed(form, name: str) -> None:
+    """Press a button of a form as a browser does (`click()` would swallow what goes wrong)."""
+    todo = [form]
+    while todo:
+        widget = todo.pop()
+        if getattr(widget, "description", "") == name:
+            widget._click_handlers(widget)
+            return
+        todo += getattr(widget, "children", ())
+    raise LookupError(name)
+
+
+def test_the_form_asks_checks_and_goes_on():
+    questions = quiz(seed=2007)
+    form = questions_module.form(questions[1], questions)
+    pressed(form, "Check")
+    assert "Answer first" in form.children[-1].value
+    form.children[1].value = "4"
+    pressed(form, "Check")
+    assert "Right: 4." in form.children[-1].value and "1 of 1 right" in form.children[-1].value
+    pressed(form, "Another question")
+    assert "Question 2" in form.children[0].value
+    assert form.children[1].options == questions[2].choices
+
+
+def test_a_question_without_widgets(monkeypatch):
+    monkeypatch.setenv("WORKBENCH_LAB", "static")
+    assert quiz(3)[2]._repr_mimebundle_() == {"text/plain": str(quiz(3)[2])}
+    monkeypatch.delenv("WORKBENCH_LAB")
+    assert "application/vnd.jupyter.widget-view+json" in quiz(3)[2]._repr_mimebundle_()

@@ -1,11 +1,14 @@
-"""Widgets: `lab.explorer` shows an experiment and lets one play with it; the only importer of
-ipywidgets. `Experiment`, `film` and `view` need no widgets."""
+"""Widgets: `lab.explorer` shows an experiment and lets one play with it, `lab.quiz` asks first.
+
+The only importer of ipywidgets; `Experiment`, `film`, `view` and a question in words need none.
+"""
 
 import importlib
 
 from .drawing import view
 from .experiment import Experiment
 from .history import Film, film
+from .questions import Question, Quiz, quiz
 
 LATE = {"Explorer": "widgets", "explorer": "widgets"}
 
@@ -16,4 +19,6 @@ def __getattr__(name: str) -> object:
     return getattr(importlib.import_module(f"{__name__}.{LATE[name]}"), name)
 
 
-__all__ = ["Experiment", "Explorer", "Film", "explorer", "film", "view"]
+__all__ = [
+    "Experiment", "Explorer", "Film", "Question", "Quiz", "explorer", "film", "quiz", "view",
+]  # fmt: skip
