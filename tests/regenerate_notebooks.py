@@ -31,6 +31,7 @@ def executed(path: Path) -> str:
     os.environ["WORKBENCH_LAB"] = "static"  # pictures in place of widgets
     client = NotebookClient(
         book, kernel_name="python3", timeout=300, record_timing=False, store_widget_state=False,
+        coalesce_streams=True,  # however slowly the lines arrive
         extra_arguments=["--log-level=40"], resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()
