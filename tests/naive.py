@@ -27,7 +27,7 @@ DEFAULTS = {
     "cluster": 32, "quirks": QUIRKS, "references": None, "swappiness": 60, "page_tables": True,
     "task_frames": 2, "files_per_frame": 16, "zone_sets": (),
     "failcnt": "refused",
-    "granule": 1, "unmovable": "spread",
+    "granule": 1, "unmovable": "spread", "numa": "stay", "accesses": False,
 }  # fmt: skip
 FRAME_KINDS = ("anon", "file", "special", "kernel")
 FRAME_KIND = {"shm": "file", "ramfs": "file"}  # the other kinds are their own
@@ -94,6 +94,10 @@ class Container:
     numfiles: Counter = None
     zone: "Zone" = None  # of its own, or pooled with others; schemes with zones only
     shared: "Zone" = None  # the shared zone of its set
+    mems: list = None  # nodes its pages may lie on
+    moves_memory: bool = False
+    spreads: bool = False
+    accesses: dict = field(default_factory=dict)  # node of the page -> [local, remote]
     stock: int = 0  # charged in advance
     kernel: int = 0  # kernel frames charged to it, where kernel memory is charged
     parent: "Container" = None  # charged along with it; None in a flat world and at the top
@@ -257,6 +261,7 @@ class Task:
     home: Container = None  # charged in numproc
     mm: Mm = None
     node: int = 0
+    rotor: int = 0  # node of the page spread last
     memdie: bool = False
     files: Files = None
     children: list = field(default_factory=list)  # by fork
@@ -292,6 +297,7 @@ class After:
     bill: dict = None
     warnings: int = None
     leaked_frames: int = None
+    accesses: dict = None  # (container, node of the page) -> (by tasks there, by others)
 
     def owner(self, name, index):
         """The owner of a page, None if nobody or not only one page bears that name."""
@@ -886,6 +892,7 @@ class Kernel:
         c.rss, c.numproc, c.numfiles = (Counter(most if n is None else n) for n in limits)
         c.rss.unit, c.rss.zero_is_none = self.scheme.unit, self.scheme.zero_is_none
         c.exists, c.css = True, 0
+        c.mems, c.moves_memory, c.spreads = list(range(self.nodes)), False, False
         if self.tree and c.folder is not self.containers[0]:  # the root counts for itself only
             c.parent = c.folder
 
@@ -971,7 +978,7 @@ class Kernel:
             task.mm, task.files = self.new_mm(task.container), Files()
             self.bear(task, task)
             for _ in range(self.task_frames):  # what is there: nobody is killed before the start
-                zones = self.zonelist(task.node, task.container.zone)
+                zones = self.zonelist(task.node, task.container.zone, task.container)
                 zone = next((z for z in zones if z.free > 0), None)
                 if not zone and self.grows and task.container.zone and self.grow(zones[0]):
                     zone = zones[0]
@@ -1118,15 +1125,16 @@ class Kernel:
 
     # -- frames and pages --------------------------------------------------------------------------
 
-    def zonelist(self, node, home):
+    def zonelist(self, node, home, container):
         if home:
             return [home]
-        return [self.zones[(node + i) % self.nodes] for i in range(self.nodes)]
+        nodes = [(node + i) % self.nodes for i in range(self.nodes)]
+        return [self.zones[n] for n in nodes if n in container.mems]
 
-    def alloc(self, kind, current, container, home="own"):
+    def alloc(self, kind, current, container, home="own", node=None):
         """Take a frame for a task of `container`; returns its zone."""
         home = container.zone if home == "own" else home
-        zones = self.zonelist(current.node, home)
+        zones = self.zonelist(current.node if node is None else node, home, container)
         while True:
             zone = next((z for z in zones if z.free > z.low), None)
             if zone is None:
@@ -1141,6 +1149,9 @@ class Kernel:
             if zone:
                 zone.used[kind] += 1
                 return zone
+            if not home and len(container.mems) < self.nodes:  # its cpuset is full
+                self.mark_victim(current, current)
+                raise Dies
             self.oom(container if home else None, current, strictly=True)
 
     def grow(self, zone):
@@ -1716,8 +1727,11 @@ class Kernel:
         return self.cache.setdefault((vpage, copy), Page(vpage, kind, copy))
 
     def frame_for(self, task, page, shared):
-        home = self.scheme.home(task.mm.container, page.vpage[0], shared)
-        return self.alloc(FRAME_KIND.get(page.kind, page.kind), task, task.mm.container, home)
+        c, node = task.mm.container, None
+        home = self.scheme.home(c, page.vpage[0], shared)
+        if page.kind == "file" and c.spreads:
+            node = task.rotor = min(c.mems, key=lambda n: (n - task.rotor - 1) % self.nodes)
+        return self.alloc(FRAME_KIND.get(page.kind, page.kind), task, c, home, node)
 
     def bring_in(self, task, vpage, resident="minor", shared=False):
         """The object's own page, resident; notes how it came."""
@@ -1821,21 +1835,59 @@ class Kernel:
 
     # -- one method per op -------------------------------------------------------------------------
 
+    def counted_access(self, task, vpage, write):
+        pte = task.mm.ptes.get(vpage)
+        if self.numa == "touch" and pte and pte.state == "present":
+            self.come_near(task, pte.page)
+        with self.no_error() as outcome:
+            self.access(task, vpage, write)
+        pte = task.mm.ptes.get(vpage)
+        if "error" not in outcome and pte and pte.state == "present":
+            self.count_access(task, pte.page)
+
+    @contextmanager
+    def no_error(self):
+        """Whether this very page fails, not an earlier one of the run."""
+        before, self.outcome, noted = self.outcome, "hit", []
+        try:
+            yield noted
+        finally:
+            noted.append(self.outcome)
+            self.note(before)
+
+    def come_near(self, task, page):
+        c = task.mm.container
+        if page.kind == "special" or c.zone or len(page.mappers) > 1 or task.node not in c.mems:
+            return
+        zone = self.zones[task.node]
+        if page.zone.node != task.node and zone.free > zone.min:
+            self.change_frame(page, zone)
+
+    def count_access(self, task, page):
+        if self.accesses or self.numa == "touch":
+            counts = task.mm.container.accesses.setdefault(page.zone.node, [0, 0])
+            counts[page.zone.node != task.node] += 1
+
     def op_touch_read(self, task, vpages, value):
         for vpage in vpages:
-            self.access(task, vpage, write=False)
+            self.counted_access(task, vpage, write=False)
 
     def op_touch_write(self, task, vpages, value):
         for vpage in vpages:
-            self.access(task, vpage, write=True)
+            self.counted_access(task, vpage, write=True)
 
     def op_read(self, task, vpages, value):
         for vpage in vpages:
             if self.trace.objects[vpage[0]].kind == "kernel":
                 self.note("hit")
+                page = self.own_page(task, vpage)
+                if page.zone:
+                    self.count_access(task, page)
                 continue
             try:
-                self.mark_accessed(self.bring_in(task, vpage, resident="hit"))
+                page = self.bring_in(task, vpage, resident="hit")
+                self.mark_accessed(page)
+                self.count_access(task, page)
             except ReadError:
                 self.note("error")
 
@@ -1858,6 +1910,7 @@ class Kernel:
                 self.note("minor")
             self.mark_accessed(page)
             page.dirty = True
+            self.count_access(task, page)
 
     def op_map(self, task, vpages, value):
         mm, thing = task.mm, vpages[0][0]
@@ -1960,7 +2013,7 @@ class Kernel:
         if not self.count_task(home):
             return self.note("refused")
         child.container = child.home = home
-        child.node = task.node
+        child.node, child.rotor = task.node, task.rotor
         try:
             if give_mm(task, child):
                 return
@@ -2066,6 +2119,8 @@ class Kernel:
                     self.take_away(pte, left)
                     pte.page.mappers.append(pte)
                     self.scheme.mapped(pte.page, c, 0)
+        if c.moves_memory:
+            self.change_nodes(mm, left.mems, c.mems)
 
     def start_anew(self, task, c):
         """Into another machine: pages stay behind; nameless shared memory is made there."""
@@ -2188,6 +2243,9 @@ class Kernel:
 
     def op_set_limit(self, task, c, value):
         file, written = control_write(value)
+        if file.startswith("cpuset."):
+            done = c.exists and not self.scheme.own_zones and self.write_cpuset(c, file, written)
+            return None if done else self.note("refused")
         if file not in ("rss_limit", "numproc_limit", "numfiles_limit"):
             return self.note("refused")
         limit = self.parse_limit(written)
@@ -2207,16 +2265,81 @@ class Kernel:
             size = min(size, c.zone.frames // self.granule)
         return self.set_size(c, size)
 
+    def write_cpuset(self, c, file, written):
+        """False for EINVAL."""
+        text = written.decode("latin-1").strip()
+        if file != "cpuset.mems":
+            if text not in ("0", "1"):
+                return False
+            setattr(c, "spreads" if "spread" in file else "moves_memory", text == "1")
+            return True
+        mems = []
+        for part in text.split(","):
+            if not part:
+                continue
+            ends = part.split("-")
+            if len(ends) > 2 or not all(end.isdigit() for end in ends):
+                return False
+            if int(ends[0]) > int(ends[-1]):
+                return False
+            mems += range(int(ends[0]), int(ends[-1]) + 1)
+        if not mems or max(mems) >= self.nodes:
+            return False
+        before, c.mems = c.mems, sorted(set(mems))
+        for mm in self.mms if c.moves_memory else ():
+            if mm.container is c:
+                self.change_nodes(mm, before, c.mems)
+        return True
+
+    def change_nodes(self, mm, before, after):
+        """From the i-th node of one cpuset to the i-th of another."""
+        for vpage in sorted(mm.ptes):
+            pte = mm.ptes[vpage]
+            if pte.state != "present" or pte.page.kind == "special":
+                continue
+            if pte.page.zone.node in before:
+                zone = self.zones[after[before.index(pte.page.zone.node) % len(after)]]
+                if zone is not pte.page.zone and zone.free > zone.min:
+                    self.change_frame(pte.page, zone)
+
+    def follow_zone(self, c, node):
+        """All tasks of a container have left its zone's node: the zone follows, if it fits."""
+        if not self.own(c) or c.zone.node == node:
+            return
+        mine = [t for t in self.tasks if t.state == "alive" and t.mm and t.mm.container is c]
+        zone, old, new = c.zone, self.zones[c.zone.node], self.zones[node]
+        n = zone.frames // self.granule
+        if any(t.node != node for t in mine) or self.spare(new) < n:
+            return
+        for page in self.resident:
+            if page.zone is zone and page.granule:
+                page.zone = old
+        for granule in zone.open + zone.full:
+            granule.zone = old
+        old.open += zone.open
+        old.full += zone.full
+        zone.open, zone.full = [], []
+        for kind in ("special", "kernel"):
+            old.used[kind] += zone.used[kind]
+            zone.used[kind] = 0
+        old.frames += n * self.granule
+        new.frames -= n * self.granule
+        zone.node = node
+
     def op_run_on(self, task, target, value):
+        if self.numa == "follow":
+            return self.op_migrate(task, target, value)
         task.node = int(value) % self.nodes
 
     def op_migrate(self, task, target, value):
         task.node = node = int(value) % self.nodes
+        self.follow_zone(task.mm.container, node)
         for vpage in sorted(task.mm.ptes):
             pte = task.mm.ptes.get(vpage)
             if pte is None or pte.state != "present" or pte.page.kind == "special":
                 continue
-            zones = [z for z in self.zonelist(node, task.mm.container.zone) if z.node == node]
+            c = task.mm.container
+            zones = [z for z in self.zonelist(node, c.zone, c) if z.node == node]
             zone = next((z for z in zones if z.free > z.min), None)
             if zone and pte.page.zone.node != node:
                 self.migrate_page(task, pte.page, zone)
@@ -2323,6 +2446,8 @@ class Kernel:
             seen.frames = self.frames_used()
             seen.owners = self.owners()
             seen.mapped = self.mapped()
+            counts = [((c.name, node), two) for c in every for node, two in c.accesses.items()]
+            seen.accesses = {where: tuple(two) for where, two in counts}
             seen.swap_used, seen.warnings = self.swap_used, self.warnings
             pinned = sum(page.pinned for page in self.resident)
             seen.leaked_frames = pinned + sum(zone.leaked for zone in self.all_zones)

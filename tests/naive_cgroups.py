@@ -669,7 +669,7 @@ class CgroupKernel(Kernel):
 
     def op_set_limit(self, task, c, value):
         file, written = control_write(value)
-        if file in ("numproc_limit", "numfiles_limit"):
+        if file in ("numproc_limit", "numfiles_limit") or file.startswith("cpuset."):
             return super().op_set_limit(task, c, value)
         text = written.split(b"\0")[0].strip()
         if not c.exists or not self.write(c, file, text, written):

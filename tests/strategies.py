@@ -34,6 +34,7 @@ FILES = {  # of today's control groups: what may be written
     "pids.max": ("0", "1", "3", "max", "-1"),
 }  # fmt: skip
 PATHS = ("/usr", "/usr/lib/x", "/usr/local/x", "/lib", "srv:/lib", "srv:/home", "/home/x/y")
+NODES = ("0", "1", "0-1", "1,0", "0,2-3", "1-3", "", "0-", "x", "2-1", "63")
 SHARING = {"shm": (True,), "anon": (False,)}
 
 
@@ -111,7 +112,8 @@ class Author:
     rng: random.Random
     profile: Profile
     nodes: int
-    places: random.Random  # dice of their own, for what only schemes with zones look at
+    places: random.Random  # dice of their own, for what was added later: zones, nodes, cpusets
+    cpusets: bool = False
     b: TraceBuilder = field(default_factory=TraceBuilder)
     live: list = field(default_factory=list)
     exited: list = field(default_factory=list)
@@ -318,6 +320,10 @@ class Author:
             file = self.rng.choice(list(FILES))
             return self.b.set_limit(container, f"{file}={self.rng.choice(FILES[file])}")
         self.b.set_limit(container, f"{file}={self.rng.choice(WRITTEN)}")
+        if self.cpusets:
+            name = self.places.choice(("mems", "mems", "memory_migrate", "memory_spread_page"))
+            texts = NODES if name == "mems" else ("0", "1", "1", "2")
+            self.b.set_limit(container, f"cpuset.{name}={self.places.choice(texts)}")
 
     def run_on(self, task: str) -> None:
         self.b.run_on(task, self.rng.randrange(self.nodes))
@@ -383,7 +389,9 @@ def random_case(seed: int, profile: str | None = None, events: int = 120) -> Cas
     places = random.Random(f"places {seed} {profile}")
     knobs["granule"] = places.choice((1, 1, 4, 16))
     knobs["unmovable"] = places.choice(("spread", "grouped"))
-    author = Author(rng, chosen, machine["nodes"], places)
+    knobs["numa"] = places.choice(("stay", "stay", "follow", "touch"))
+    knobs["accesses"] = places.random() < 0.3
+    author = Author(rng, chosen, machine["nodes"], places, places.random() < 0.4)
     author.tables()
     machine["zone_sets"] = zone_sets(places, author.containers[1:] + author.made)
     for _ in range(events):

@@ -68,6 +68,11 @@ def books(trace: Trace, k) -> dict:
         "numfiles": {names[c]: (int(k.files[c]), int(k.files_failcnt[c])) for c in each},
         "mapped": {names[c]: int(k.mapped[c]) for c in each},
         "frames": frames,
+        "accesses": {
+            (names[c], n): (int(k.near[cell]), int(k.far[cell]))
+            for c in each for n in range(k.nodes) for cell in [c * k.nodes + n]
+            if k.near[cell] or k.far[cell]
+        },
         "swap_used": k.swap_used,
         "leaked_frames": k.leaked_frames,
     }

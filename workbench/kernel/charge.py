@@ -150,23 +150,31 @@ def give_back(k, c, paid, page):
         uncharge(k, c, paid, page)
 
 
-def zone_for(k, node, home, i):
+def zone_for(k, node, home, c, i):
     """The i-th zone to try for a task on a node whose page must lie in zone `home`, or -1."""
     if home >= 0:
         return home if i == 0 else -1
+    if k.has_mems:
+        for step in range(k.nodes):
+            z = (node + step) % k.nodes
+            if k.mems[c] >> z & 1:
+                if i == 0:
+                    return z
+                i -= 1
+        return -1
     return (node + i) % k.nodes if i < k.nodes else -1
 
 
-def look_for_frame(k, node, home, mark):
+def look_for_frame(k, node, home, c, mark):
     """A zone with more free frames than its low (1) or min (0) mark, or any free one (-1)."""
     i = 0
-    z = zone_for(k, node, home, 0)
+    z = zone_for(k, node, home, c, 0)
     while z >= 0:
         floor = k.zone_low[z] if mark == 1 else (k.zone_min[z] if mark == 0 else 0)
         if k.zone_free[z] > floor:
             return z
         i += 1
-        z = zone_for(k, node, home, i)
+        z = zone_for(k, node, home, c, i)
     return -1
 
 
@@ -178,8 +186,10 @@ def take_frame(k, node, home, c, kind):
     container where there is a home, of the machine otherwise.
     """
     z = home if home >= 0 else node % k.nodes
+    if k.has_mems and home < 0:
+        z = zone_for(k, node, home, c, 0)
     if k.zone_free[z] <= k.zone_low[z]:
-        z = look_for_frame(k, node, home, 1)
+        z = look_for_frame(k, node, home, c, 1)
     while z < 0:
         if home >= 0 and k.grows and grow(k, home):
             z = home
@@ -188,22 +198,25 @@ def take_frame(k, node, home, c, kind):
             k.failcnt[c] += 1
         freed = 0
         i = 0
-        z = zone_for(k, node, home, 0)
+        z = zone_for(k, node, home, c, 0)
         while z >= 0:
             freed += reclaim_zone_today(k, z) if k.lists == SPLIT else reclaim_zone(k, z)
             i += 1
-            z = zone_for(k, node, home, i)
-        z = look_for_frame(k, node, home, 0)
+            z = zone_for(k, node, home, c, i)
+        z = look_for_frame(k, node, home, c, 0)
         if z < 0 and freed:
-            z = look_for_frame(k, node, home, -1)
+            z = look_for_frame(k, node, home, c, -1)
         if z >= 0:
             break
-        verdict = out_of_memory(k, c if home >= 0 else -1)
+        if home < 0 and k.has_mems and k.mems[c] != (1 << k.nodes) - 1:
+            verdict = kill_task(k, k.task, c, -1)  # CONSTRAINT_CPUSET
+        else:
+            verdict = out_of_memory(k, c if home >= 0 else -1)
         if verdict == NOTHING:
             return give_up(k, c)
         if verdict == CURRENT:
             return -1
-        z = look_for_frame(k, node, home, 1)
+        z = look_for_frame(k, node, home, c, 1)
     if kind != KERNEL:
         if k.zone_node[z] == node:
             k.stat[N_LOCAL] += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass, field, fields
 
-from .names import QUIRKS
+from .names import NUMA, QUIRKS
 
 # simulated time, nanoseconds per counted step (debate.md O19)
 COSTS_NS = {
@@ -13,6 +13,7 @@ COSTS_NS = {
     "major_faults": 5_000_000,
     "cow_copies": 2_000,
     "pages_migrated": 2_000,
+    "remote_accesses": 60,
     "swap_outs": 0,
     "entries_scanned": 50,
     "zone_scanned": 50,
@@ -85,6 +86,9 @@ class Knobs:
                     (MAX_ORDER), 16 scaled to a notebook; 1: zones of any size
     unmovable       where kernel pages lie in a zone: "spread" over its blocks, as without care, or
                     "grouped" into few (Mel Gorman's grouping of pages by mobility)
+    numa            what pages do when their task runs on another node: "stay"; "follow", as by a
+                    `migrate`; or come one by one, when it touches them ("touch")
+    accesses        count local and remote accesses: hits then cost five times as much
     """
 
     word: int = 64
@@ -101,6 +105,8 @@ class Knobs:
     failcnt: str = "refused"
     granule: int = 1
     unmovable: str = "spread"
+    numa: str = "stay"
+    accesses: bool = False
 
     def __post_init__(self) -> None:
         one_of(self, "word", (32, 64))
@@ -116,6 +122,8 @@ class Knobs:
         in_range(self, "files_per_frame", 0, 1 << 20)
         in_range(self, "granule", 1, 1 << 20)
         one_of(self, "unmovable", ("spread", "grouped"))
+        one_of(self, "numa", NUMA)
+        one_of(self, "accesses", (False, True))
         self.quirk_bits()
 
     def quirk_names(self) -> frozenset[str]:

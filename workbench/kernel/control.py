@@ -44,12 +44,16 @@ FILES: dict[str, File] = {
     "memory.reclaim": File(_V2, "bytes or", "reclaim so much, or EAGAIN"),
     "memory.peak": File(_V2, "anything", "reset the high-water mark"),
     "pids.max": File(_BOTH, "tasks or max", "limit on tasks"),
+    "cpuset.mems": File(_ALL, "nodes", "where pages may lie: 0-1,3; no scheme with zones"),
+    "cpuset.memory_migrate": File(_ALL, "0..1", "1: pages follow new mems, and tasks moved in"),
+    "cpuset.memory_spread_page": File(_ALL, "0..1", "1: page cache on all allowed nodes in turn"),
 }
 NAMES = tuple(FILES)
 (
     F_RSS, F_NUMPROC, F_NUMFILES, F_LIMIT, F_MEMSW, F_SOFT, F_MOVE_CHARGE, F_FORCE_EMPTY,
     F_HIERARCHY, F_SWAPPINESS, F_OOM_CONTROL, F_MAX_USAGE, F_FAILCNT, F_MAX, F_HIGH, F_LOW, F_MIN,
-    F_SWAP_MAX, F_OOM_GROUP, F_RECLAIM, F_PEAK, F_PIDS,
+    F_SWAP_MAX, F_OOM_GROUP, F_RECLAIM, F_PEAK, F_PIDS, F_MEMS,
+    F_MIGRATE, F_SPREAD,
 ) = range(len(FILES))  # fmt: skip
 LIMITS = (F_RSS, F_LIMIT, F_MAX)  # all set the limit that charges are held against
 
@@ -69,6 +73,8 @@ def parse(name: str, data: bytes, word: int = 64) -> int | None:
         return 0
     if " or" in FILES[name].unit and text == rest.strip().encode():
         return UNLIMITED
+    if kind == "nodes":
+        return node_mask(text)
     number, end = leading_number(text)
     if kind == "bytes":
         if end[:1].lower() in SUFFIXES and number is not None:
@@ -78,6 +84,20 @@ def parse(name: str, data: bytes, word: int = 64) -> int | None:
         return None
     most = PIDS_MAX - 1 if kind == "tasks" else int(kind.partition("..")[2])
     return number if number <= most else None
+
+
+def node_mask(text: bytes) -> int | None:
+    """The set of nodes in a list such as 0-1,3, one bit each; None: EINVAL."""
+    mask = 0
+    for part in filter(None, text.split(b",")):
+        first, dash, last = part.partition(b"-")
+        if not (first.isdigit() and (last if dash else first).isdigit()):
+            return None
+        low, high = int(first), int(last if dash else first)
+        if low > high or high > 61:
+            return None
+        mask |= (1 << high + 1) - (1 << low)
+    return mask
 
 
 def leading_number(text: bytes) -> tuple[int | None, bytes]:

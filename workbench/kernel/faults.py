@@ -11,6 +11,7 @@ from .names import (
     PRESENT, PRIVATE, Q_DOUBLE_RELEASE, Q_LEAK, RESIDENT, SEGV, SHARED, SLOT, SPECIAL, SPLIT,
     STUCK, SWAP, SWAPIN, USED, V1, WRITE, YOUNG, ZERO, ZEROED,
 )  # fmt: skip
+from .numa import spread_node
 from .oom import kill_task
 from .pages import (
     attach, count_frame, drop_slot, free_page, install, leave_frame, new_page, release_hold,
@@ -194,7 +195,8 @@ def get_page(k, t, v, page, kind, home, c, from_disk):
         z = take_kernel_frame(k, k.task_node[t], home, c)
         k.page_payer[page] = c + 1 if k.kernel_memory and z >= 0 else 0
     else:
-        z = take_frame(k, k.task_node[t], home, c, kind)
+        node = spread_node(k, t, c) if kind == FILE else k.task_node[t]
+        z = take_frame(k, node, home, c, kind)
     if z < 0 or (k.resident and not paid_for(k, c, page, z, kind)):
         return KILLED
     move_in(k, page, z, kind, False)

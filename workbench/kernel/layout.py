@@ -82,6 +82,7 @@ COLUMNS: dict[str, dict[str, int]] = {
         "task_runs": 32,  # the same while the task can run, else -1
         "task_container": 32,
         "task_node": 32,
+        "task_rotor": 32,  # node of the last page that was spread
         "task_state": 32,
         "task_memdie": 32,
         "task_parent": 32,
@@ -148,6 +149,9 @@ COLUMNS: dict[str, dict[str, int]] = {
         "table_procs": 64,
         "table_files": 64,
         "own_zone": 32,
+        "mems": 64,  # cpuset: nodes allowed, one bit each
+        "moves_memory": 32,
+        "spreads": 32,
         "set_zone": 32,  # zone that its set shares (+1)
         "mms": 32,  # mms bound to it
         "indexed": 32,  # its entries are in the hash
@@ -194,6 +198,7 @@ COLUMNS: dict[str, dict[str, int]] = {
         "gran_next": 32,
         "gran_prev": 32,
     },
+    "access": {"near": 64, "far": 64},  # per container and node: by tasks there, by others
     "bound": {"bound": 32},  # per container and object: the set's zone it must lie in (+1)
     "handle": {"fd_next": 32, "fd_file": 32},
     "file": {"file_refs": 32, "file_container": 32, "file_object": 32},
@@ -253,6 +258,7 @@ SCALARS = (
     "swap_books", "kernel_memory",
     "fork_check", "pushback", "leader_moves", "zero_is_none",
     "by", "copies_at", "granule", "spread", "grows", "orphan", "carries",
+    "numa", "counted", "has_mems",
     "quirks", "cluster", "async_write", "pagevec", "debug_vm", "all_references", "swappiness",
     "page_tables", "task_frames", "files_per_frame", "sample_at", "sample_top", "sample_width",
     "prefetch", "mms_end", "sample_every", "has_special", "used_after_free", "scanned", "spare",

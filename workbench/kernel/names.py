@@ -58,6 +58,8 @@ PLACEMENTS = ("any", "own_zone", "shared_zone", "partition")
 ANYWHERE, OWN_ZONE, SHARED_ZONE, PARTITION = range(4)
 SHARED_BY = ("flag", "mount", "directory")
 BY_FLAG, BY_MOUNT, BY_DIRECTORY = range(3)
+NUMA = ("stay", "follow", "touch")  # what pages do when their task changes nodes
+STAY, FOLLOW, ON_TOUCH = range(3)
 FULL = ("reclaim", "grow")  # what a full zone does
 ORPHANS = ("stay", "destroy", "merge", "merge_shared")  # a dead container's zone
 ORPHAN_STAYS, ORPHAN_DESTROYED, ORPHAN_MERGED, ORPHAN_SHARED = range(4)
@@ -92,12 +94,13 @@ STATS = (
     "major_faults", "cow_copies", "swap_ins", "swap_outs", "disk_reads", "disk_writes",
     "pages_freed", "pages_unmapped", "zone_scanned", "holders_walked", "limit_hits", "oom_kills",
     "local_faults", "remote_faults", "pages_migrated",
+    "local_accesses", "remote_accesses",
 )  # fmt: skip
 (
     N_SCANNED, N_RMAP, N_COUNTERS, N_ENTRIES, N_MINOR, N_MAJOR, N_COPIES, N_SWAP_INS,
     N_SWAP_OUTS, N_READS, N_WRITES, N_FREED, N_UNMAPPED, N_ZONE_SCANNED, N_HOLDERS, N_LIMIT_HITS,
-    N_KILLS, N_LOCAL, N_REMOTE, N_MIGRATED,
-) = range(20)  # fmt: skip
+    N_KILLS, N_LOCAL, N_REMOTE, N_MIGRATED, N_NEAR, N_FAR,
+) = range(22)  # fmt: skip
 
 # lines of a page's or container's life story
 LIVES = (

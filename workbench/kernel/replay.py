@@ -4,9 +4,10 @@ from .charge import settle_high
 from .faults import access, lock, system_call
 from .hooks import prefetch
 from .names import (
-    ALIVE, ANON, CAP_STUCK, DIRTY, ERROR, HANG, KILLED, N_FREED, OK, PRESENT, REFUSED,
+    ALIVE, ANON, CAP_STUCK, DIRTY, ERROR, FOLLOW, HANG, KILLED, N_FREED, OK, PRESENT, REFUSED,
     SAMPLE_WIDTH, SEGV, SKIPPED, WRITE, YOUNG, ZOMBIE,
 )  # fmt: skip
+from .numa import come_near, note_access, page_at
 from .oom import exit_task, reap_task
 from .pages import finish_writing
 from .tables import find, find_vma, slot_of, word_of
@@ -15,6 +16,7 @@ from .tasks import (
     open_file, remove_container, set_limit, start_task, thread, unlock, unmap,
 )  # fmt: skip
 from .zonelife import drop_clean
+from .zones import page_of
 
 # trace.Op, by number: the two packages share nothing else
 (
@@ -52,13 +54,14 @@ def boot(k):
 
 def run_block(k, start, stop):
     ahead = k.prefetch
+    fast = -1 if k.counted else TOUCH_WRITE  # hits that are counted go the long way
     for i in range(start, stop):
         if ahead and i + ahead < stop:
             look_ahead(k, i + ahead, i + (ahead >> 1))
         op = k.ev_op[i]
         t = k.ev_task[i]
         v = k.ev_at[i]
-        if op <= TOUCH_WRITE and k.ev_count[i] == 1 and k.task_runs[t] >= 0:
+        if op <= fast and k.ev_count[i] == 1 and k.task_runs[t] >= 0:
             at = find(k, k.task_runs[t], v)
             k.at = at
             if at >= 0:
@@ -187,11 +190,15 @@ def fd_need(k, op, t):
 def memory_event(k, i, op, t, v, n):
     o = k.ev_arg[i]
     if op <= TOUCH_WRITE:
+        if k.counted:
+            return counted_touch(k, t, v, n, op == TOUCH_WRITE)
         return touch(k, t, v, n, op == TOUCH_WRITE)
     if op <= WRITE_CALL:
         worst = 0
         for p in range(v, v + n):
             outcome = system_call(k, t, p, op == WRITE_CALL, o)
+            if k.counted and outcome < ERROR:
+                note_access(k, t, page_of(k, p, k.mm_container[k.task_mm[t]]))
             if k.over_high and outcome <= ERROR:
                 settle_high(k)
             worst = max(worst, outcome)
@@ -229,6 +236,23 @@ def touch(k, t, v, n, write):
                     k.fault_at = p + 1
                 if outcome != ERROR:
                     break
+    return worst
+
+
+def counted_touch(k, t, v, n, write):
+    """As `touch`, page by page: pages may come near first, and every access is counted."""
+    worst = 0
+    mm = k.task_mm[t]
+    for p in range(v, v + n):
+        come_near(k, t, find(k, mm, p))
+        k.at = find(k, mm, p)
+        outcome = touch(k, t, p, 1, write)
+        worst = max(worst, outcome)
+        if outcome > ERROR:
+            break
+        page = page_at(k, find(k, mm, p))
+        if page >= 0 and outcome < ERROR:
+            note_access(k, t, page)
     return worst
 
 
@@ -276,6 +300,8 @@ def other_event(k, i, op, t, v):
     elif op == SET_LIMIT:
         return set_limit(k, v, arg, k.ev_value[i])
     elif op == RUN_ON:
+        if k.numa == FOLLOW:
+            return migrate(k, t, arg)
         k.task_node[t] = arg
     elif op == MIGRATE:
         return migrate(k, t, arg)

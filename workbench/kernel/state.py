@@ -12,8 +12,8 @@ from .groups import start_files
 from .layout import COLUMNS, SCALARS
 from .names import (
     ALIVE, BY_DIRECTORY, BY_MOUNT, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, DEATHS, FAMILIES,
-    HEADS, LIMITS, LISTS, MAPPING_QUIRKS, ORPHANS, PARTITION, PLACEMENTS, PRIVATE, Q_LIMIT_ZERO,
-    RECLAIMS, RECORDED, SAMPLE_WIDTH, SHARED_BY, SHARED_ZONE, STATS, Y2007,
+    HEADS, LIMITS, LISTS, MAPPING_QUIRKS, NUMA, ORPHANS, PARTITION, PLACEMENTS, PRIVATE,
+    Q_LIMIT_ZERO, RECLAIMS, RECORDED, SAMPLE_WIDTH, SHARED_BY, SHARED_ZONE, STATS, Y2007,
 )  # fmt: skip
 
 KINDS = ("file", "anon", "shm", "ramfs", "special", "kernel")
@@ -131,6 +131,7 @@ class State:
             "granule": self.grans_end if self.placement else 1,
             "object": self.objects * copies + 1,
             "bound": self.containers * self.objects if self.sets else 1,
+            "access": self.containers * self.nodes,
             "handle": self.fds_end,
             "file": self.files_end,
             "fileset": self.tasks + 1,
@@ -190,6 +191,8 @@ class State:
         self.files_per_frame = knobs.files_per_frame
         self.granule = knobs.granule if self.placement else 0
         self.spread = int(knobs.unmovable == "spread")
+        self.numa = NUMA.index(knobs.numa)
+        self.counted = int(knobs.accesses or knobs.numa == "touch")
         self.grows = int(parts.full == "grow")
         self.orphan = ORPHANS.index(parts.orphan)
         self.carries = int(parts.move == "migrate")
@@ -221,12 +224,16 @@ class State:
 
     def set_containers(self, trace, knobs: Knobs) -> None:
         made = trace.made(OP_MKDIR)
+        self.has_mems = int(any(text.startswith("cpuset.") for text in trace.values))
+        if self.has_mems and self.nodes > 62:
+            raise PlacementError(f"cpusets know 62 nodes; the machine has {self.nodes}")
         number = {box.name: c for c, box in enumerate(trace.containers)}
         for c, box in enumerate(trace.containers):
             self.alive[c] = int(c not in made)
             self.folder[c] = number[box.parent] if box.parent else 0
             start_files(self, c)
             self.own_zone[c] = -1
+            self.mems[c] = (1 << self.nodes) - 1 if self.has_mems else 0
             self.limit[c] = self.table_limit[c] = as_limit(box.limit, knobs)
             self.procs_limit[c] = self.table_procs[c] = as_limit(box.numproc_limit, knobs)
             self.files_limit[c] = self.table_files[c] = as_limit(box.numfiles_limit, knobs)

@@ -1,6 +1,6 @@
 """Tasks, mms, open files and containers: fork, exec, move, map, mkdir (2/7, 6/7, 7/7)."""
 
-from .control import F_NUMFILES, F_NUMPROC, F_PIDS, F_RSS
+from .control import F_MEMS, F_NUMFILES, F_NUMPROC, F_PIDS, F_RSS
 from .charge import drain, give_back, look_for_frame, pay, take_kernel_frame
 from .counters import charge, fits
 from .faults import place
@@ -12,6 +12,7 @@ from .names import (
     STAYS, TO_PARENT, TO_ZOMBIE, V2, WRITE, Y2007, YOUNG, ZERO,
 )  # fmt: skip
 from .groups import move_charges, start_files, to_parent, write_file
+from .numa import allowed, change_nodes, follow_zone, write_cpuset
 from .oom import count_procs, drop_file, drop_vma, reap_task, release_mm
 from .pages import attach, count_frame, detach, rehouse, release_hold, remove
 from .reclaim import push_back
@@ -91,7 +92,7 @@ def start_task(k, t):
     k.task_charged[t] = c
     for i in range(t * k.task_frames, (t + 1) * k.task_frames):
         # nobody is killed before the start
-        z = look_for_frame(k, k.task_node[t], k.own_zone[c], -1)
+        z = look_for_frame(k, k.task_node[t], k.own_zone[c], c, -1)
         if z < 0 and k.grows and k.own_zone[c] >= 0 and grow(k, k.own_zone[c]):
             z = k.own_zone[c]
         k.task_stack[i] = -1
@@ -113,6 +114,7 @@ def begin_child(k, t, child, c):
         return KILLED
     k.task_container[child] = k.task_container[t]
     k.task_node[child] = k.task_node[t]
+    k.task_rotor[child] = k.task_rotor[t]
     k.task_parent[child] = t
     return OK
 
@@ -274,6 +276,8 @@ def move(k, t, c):
         k.mapped[c] += k.mm_rss[mm]
         if k.carries:
             carry(k, t, mm)
+    if k.has_mems and k.moves_memory[c]:
+        change_nodes(k, mm, k.mems[left], k.mems[c])
     return OK
 
 
@@ -293,9 +297,14 @@ def change_container(k, mm, left):
 
 
 def migrate(k, t, node):
-    """Move the present pages of t's mm to a node: unmapped everywhere, then mapped again (CH8)."""
+    """Move the present pages of t's mm to a node: unmapped everywhere, then mapped again (CH8).
+
+    A container's zone goes there itself, once all its tasks have.
+    """
     k.task_node[t] = node
     mm = k.task_mm[t]
+    if k.placement:
+        follow_zone(k, k.mm_container[mm], node)
     sort_ptes(k, mm)
     pte = k.mm_ptes[mm] - 1
     while pte >= 0:
@@ -312,7 +321,7 @@ def migrate(k, t, node):
 
 def migrate_page(k, page, node, c):
     z = node if k.own_zone[c] < 0 else k.own_zone[c]
-    if k.zone_node[z] != node or k.zone_free[z] <= k.zone_min[z]:
+    if k.zone_node[z] != node or k.zone_free[z] <= k.zone_min[z] or not allowed(k, c, node):
         return True
     n = k.page_maps[page] + k.page_swaps[page]
     pte = k.page_rmap[page] - 1
@@ -574,6 +583,10 @@ def make_container(k, c):
     k.failcnt[c] = 0
     k.procs_failcnt[c] = 0
     k.files_failcnt[c] = 0
+    if k.has_mems:
+        k.mems[c] = (1 << k.nodes) - 1
+        k.moves_memory[c] = 0
+        k.spreads[c] = 0
     start_files(k, c)
     return OK
 
@@ -617,6 +630,8 @@ def set_limit(k, c, which, value):
         return REFUSED
     if which == F_RSS and k.own_zone[c] >= 0 and not resize(k, c, value):
         return REFUSED
+    if which >= F_MEMS:
+        return write_cpuset(k, c, which, value)
     if which == F_NUMPROC or (which == F_PIDS and k.family != Y2007):
         k.procs_limit[c] = value
     elif which == F_NUMFILES:

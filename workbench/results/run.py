@@ -307,6 +307,10 @@ class Run:
         """Frames in use over time, by node, zone and kind."""
         return tables.frame("nodes", tables.nodes(self))
 
+    def numa(self):
+        """Pages mapped and charged at the end, and accesses where counted, by container and node."""
+        return tables.frame("numa", tables.numa(self))
+
     def owners(self, at: int | None = None):
         """Who pays for every page of every object, at the end or after `at` events."""
         k = self.state if at is None else self.state_at(at)

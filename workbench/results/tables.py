@@ -39,6 +39,7 @@ COLUMNS = {
             "victim_container", "points", "freed", "helped"),
     "candidates": ("kill", "task", "container", "points", "chosen"),
     "nodes": ("scenario", "scheme", "time", "node", "zone", "kind", "frames", "capacity"),
+    "numa": ("container", "node", "rss", "charged", "local", "remote"),
     "owners": ("object", "page", "payers", "holders", "mapped_by", "resident"),
     "life": ("time", "event", "what", "container", "pages"),
 }  # fmt: skip
@@ -50,7 +51,7 @@ def frame(name: str | tuple, rows: Iterable[tuple]):
     import pandas as pd
 
     table = pd.DataFrame.from_records(list(rows), columns=list(COLUMNS.get(name, name)))
-    for column in ("limit", "points"):
+    for column in ("limit", "points", "local", "remote"):
         if column in table:
             table[column] = table[column].astype("Int64")
     return table
@@ -213,6 +214,36 @@ def nodes(run) -> Iterator[tuple]:
                 )  # fmt: skip
 
 
+def numa(run) -> Iterator[tuple]:
+    """`numa`: one row per container and node where it has anything, at the end of the run.
+
+    rss: pages it maps that lie on the node; charged: pages there that it pays for, alone or with
+    others (a zone: the frames in it). local, remote: accesses to the node's pages by its tasks
+    there and elsewhere; missing unless they were counted (knob `accesses`).
+    """
+    k, counts = run.state, {}
+    zoned = run.scheme.parts.placement != "any"
+    for page in range(k.pages_top):
+        if not k.page_flags[page] & RESIDENT:
+            continue
+        node = int(k.zone_node[k.page_zone[page]])
+        for c in users(k, page):
+            counts[c, node, "rss"] = counts.get((c, node, "rss"), 0) + 1
+        for c in () if zoned else payers(run, k, page):
+            counts[c, node, "charged"] = counts.get((c, node, "charged"), 0) + 1
+    for z in range(k.zones if zoned else 0):
+        if k.zone_owner[z] >= 0:
+            key = int(k.zone_owner[z]), int(k.zone_node[z]), "charged"
+            counts[key] = counts.get(key, 0) + int(k.zone_frames[z] - k.zone_free[z])
+    for c, name in enumerate(run.containers):
+        for node in range(k.nodes):
+            rss, charged = (counts.get((c, node, what), 0) for what in ("rss", "charged"))
+            near, far = int(k.near[c * k.nodes + node]), int(k.far[c * k.nodes + node])
+            if rss or charged or near or far:
+                accesses = (near, far) if k.counted else (None, None)
+                yield (name, node, rss, charged, *accesses)
+
+
 def payers(run, k, page: int) -> list[int]:
     """Containers that pay for a page just now, oldest charge first; [] where nobody does."""
     if run.scheme.parts.placement != "any":  # whose zone the frame lies in
@@ -235,15 +266,19 @@ def copies(k, page: int) -> list[int]:
 
 
 def mappers(k, page: int) -> list[int]:
-    """Containers with a present mapping of the page, oldest mapping first."""
+    """Containers with a present mapping of the page, or of a copy, oldest mapping first."""
+    return list(dict.fromkeys(c for p in copies(k, page) for c in users(k, p)))
+
+
+def users(k, page: int) -> list[int]:
+    """Containers with a present mapping of this very page, oldest mapping first."""
     found: dict[int, None] = {}
-    for p in copies(k, page):
-        pte = int(k.page_rmap[p]) - 1
-        for _ in range(int(k.page_maps[p]) + int(k.page_swaps[p])):
-            word = int(k.word[word_of(k, pte)])
-            if word & PRESENT:
-                found[int(k.mm_container[(word >> 40) - 1])] = None
-            pte = int(k.pte_next[pte])
+    pte = int(k.page_rmap[page]) - 1
+    for _ in range(int(k.page_maps[page]) + int(k.page_swaps[page])):
+        word = int(k.word[word_of(k, pte)])
+        if word & PRESENT:
+            found[int(k.mm_container[(word >> 40) - 1])] = None
+        pte = int(k.pte_next[pte])
     return list(found)
 
 

@@ -51,6 +51,7 @@ CONTROL_FILES = (
     "memory.swappiness", "memory.oom_control", "memory.max_usage_in_bytes", "memory.failcnt",
     "memory.max", "memory.high", "memory.low", "memory.min", "memory.swap.max",
     "memory.oom.group", "memory.reclaim", "memory.peak", "pids.max",
+    "cpuset.mems", "cpuset.memory_migrate", "cpuset.memory_spread_page",
 )  # fmt: skip
 # who may be mapped how (`value` of map); the first is what the builder takes by itself
 SHARING = {
