@@ -308,7 +308,7 @@ class Run:
         return tables.frame("nodes", tables.nodes(self))
 
     def numa(self):
-        """Pages mapped and charged at the end, and accesses where counted, by container and node."""
+        """Pages mapped and charged at the end, accesses if counted, by container and node."""
         return tables.frame("numa", tables.numa(self))
 
     def owners(self, at: int | None = None):
