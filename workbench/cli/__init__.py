@@ -23,7 +23,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import record, validate
+from . import record, snapshot, validate
 from . import report as reports
 from . import sweep as sweeps
 from .schemes import schemes_app
@@ -478,6 +478,7 @@ def check(
 # ---- recording -----------------------------------------------------------------------------------
 
 app.command()(record.record)
+app.command()(snapshot.snapshot)
 app.command()(validate.validate)
 
 

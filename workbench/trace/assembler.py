@@ -200,13 +200,14 @@ class Assembler:
 
     def remap(self, pid: Hashable, region: Spans, pieces: list) -> None:
         """In `region` there is now what `pieces` say: start, stop, page, file or None, how."""
-        if (task := self._known(pid)) >= 0:
-            self.changes(self.leader[task], self.mm[self.leader[task]].remap(region, pieces))
-
-    def changes(self, task: int, found: Iterator[tuple]) -> None:
-        """`map` and `unmap` rows from what `Memory.replace` yields."""
-        for op, obj, page, count, how in found:
-            self.row(op, task, obj, page, count, how)
+        if (task := self._known(pid)) < 0:
+            return
+        for *_, obj, how in pieces:
+            if obj is not None and how == "private" and self.file_kinds[obj] == "shm":
+                self.file_kinds[obj] = "ramfs"  # a tmpfs file as a program's: copied when written
+        leader = self.leader[task]
+        for op, obj, page, count, how in self.mm[leader].remap(region, pieces):
+            self.row(op, leader, obj, page, count, how)
 
     def touch(self, op: Op, pid: Hashable, address: int, count: int = 1) -> None:
         """`touch_read`, `touch_write` or `discard` of a run of addresses."""
