@@ -153,7 +153,7 @@ def test_schemes_charge_what_is_there(sharers):
 def test_the_command(sharers, tmp_path, capsys):
     _, (pair, _) = sharers
     words = [word for pid in pair for word in ("--pid", str(pid))]
-    words += ["--scheme", "every_container"]
+    words += ["--scheme", "every_container", "--engine", "interpreted"]
     out = tmp_path / "now.zip"
     if cli.main(["snapshot", *words, "--group-by", "user", "-o", str(out)]) == 3:
         pytest.skip(capsys.readouterr().err)

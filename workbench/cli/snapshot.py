@@ -23,6 +23,9 @@ def snapshot(
     scheme: Annotated[
         list[str] | None, typer.Option(help="Repeatable, or all; a few when none is given.")
     ] = None,
+    engine: Annotated[
+        str, typer.Option(help="compiled, interpreted, or auto: by size of the trace.")
+    ] = "auto",
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Save it as a trace, for `compare`."),
@@ -52,7 +55,7 @@ def snapshot(
         except OSError as problem:
             raise Trouble(f"cannot write {output}: {problem.strerror or problem}") from problem
         say(f"{len(found.trace)} events in {output}")
-    columns, rows = table(found, names)
+    columns, rows = table(found, names, engine)
     if as_json:
         show_json({"grouped_by": group_by, "unit": "KiB", "unreadable": found.unreadable,
                    "containers": [dict(zip(columns, row, strict=True)) for row in rows],
@@ -67,7 +70,7 @@ def snapshot(
     print(wrapped(sentence(found, rows, columns)))
 
 
-def table(found: Any, names: list[str]) -> tuple[list[str], list[list]]:
+def table(found: Any, names: list[str], engine: str) -> tuple[list[str], list[list]]:
     """One row per container, largest PSS first, and their sum."""
     from dataclasses import replace
 
@@ -77,8 +80,8 @@ def table(found: Any, names: list[str]) -> tuple[list[str], list[list]]:
     pages = sum(process.rss for process in found.processes) // 4
     machine = replace(Machine(), frames=max(Machine().frames, 2 * pages))
     progress = Progress(f"replaying under {len(names)} schemes")
-    engine = choose("auto", found.trace)
-    result = compare(found.trace, names, machine=machine, progress=progress, engine=engine)
+    result = compare(found.trace, names, machine=machine, progress=progress,
+                     engine=choose(engine, found.trace))  # fmt: skip
     progress.close()
     sums: dict[str, list] = {}
     for process, exact in zip(found.processes, found.fractions(), strict=True):

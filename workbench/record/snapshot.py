@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -150,14 +150,17 @@ class Seen:
     def pieces(self, shared: dict[int, int], common: int) -> Iterator[tuple]:
         """What to map: start, stop, page, FileId, None or `common`, whether shared."""
         still = sorted(address for address, frame in self.frames.items() if frame in shared)
+        ends = [stop for _, stop, _ in self.runs]
         for start, stop, back in self.space.mappings:
             if back is None:
                 continue
             at = start
-            for a, b, label in self.runs:
-                a, b = max(a, start), min(b, stop)
-                if a >= b or (label == FILE and back.file is not None):
+            for a, b, label in self.runs[bisect_right(ends, start) :]:
+                if a >= stop:
+                    break
+                if label == FILE and back.file is not None:
                     continue  # a page of the file itself
+                a, b = max(a, start), min(b, stop)
                 if at < a and back.file is not None:
                     yield at, a, at + back.shift, back.file, back.shared
                 for address in still[bisect_left(still, a) : bisect_left(still, b)]:
