@@ -53,14 +53,15 @@ def record(
     subtrees: bool = False,
     anonymize: bool = False,
     fault_around: bool = False,
+    rename: Callable[[str], str] | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Recording:
     """Run commands to their end, side by side, and return what they did with memory.
 
     tick: seconds between looks at the pages; limit: stop recording after so many reports, the
     programs go on; subtrees: each direct child of a command is a container of its own (A, B, ...),
-    the command itself in root; anonymize: paths outside the system's folders are numbered;
-    fault_around: leave it on; say: called with remarks on the way.
+    the command itself in root; anonymize: paths outside the system's folders are numbered, rename:
+    or changed so; fault_around: leave it on; say: called with remarks on the way.
 
     It must run in the main thread of a process without children of its own (`workbench record`
     is one). Raises Refused (no such program, set-uid) and Missing (what this system lacks).
@@ -70,7 +71,7 @@ def record(
     tracer = Tracer(commands, tick, limit, fault_around, say)
     tracer.run()
     around = "off" if tracer.uffd else f"on: {tracer.why_not}"
-    trace = assemble(tracer, subtrees, Neutral() if anonymize else str, around)
+    trace = assemble(tracer, subtrees, Neutral() if anonymize else rename or str, around)
     return Recording(
         trace, [exit_code(status) for status in tracer.heads.values()], tracer.interrupted,
         tracer.full, tracer.wall, tracer.waited, tracer.stops, tracer.looks, around,

@@ -7,15 +7,18 @@ fs.h, unistd.h).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
-import fcntl
 import os
 import platform
 import signal
 import struct
 import sys
 from typing import NamedTuple
+
+with contextlib.suppress(ImportError):  # Windows has none; `machine` says what is missing
+    import fcntl
 
 PAGE = 4096
 SEIZE, INTERRUPT, LISTEN = 0x4206, 0x4207, 0x4208

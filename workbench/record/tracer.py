@@ -101,6 +101,7 @@ class Tracer:
         """
         watched = {signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
         old = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+        before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # were it ignored, none would tell
         begun = time.monotonic()
         try:
             self.start(old)
@@ -110,6 +111,7 @@ class Tracer:
             self.wall = time.monotonic() - begun
             while signal.sigtimedwait(watched, 0):
                 pass
+            signal.signal(signal.SIGCHLD, before)
             signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
     def start(self, mask: set) -> None:
