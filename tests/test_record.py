@@ -394,6 +394,32 @@ def patched(tmp_path, patch):
                           cwd=ROOT, capture_output=True, text=True, timeout=60)  # fmt: skip
 
 
+def test_perf_tells_when_each_page_was_touched(tmp_path):
+    if not hasattr(os, "geteuid") or os.geteuid() or not shutil.which("perf"):
+        pytest.skip("needs root and perf")
+    _, alone = recorded(tmp_path, "/bin/true")
+    done = subprocess.run(
+        [sys.executable, "-m", "workbench", "record", "--perf", "-o", tmp_path / "p.zip", "--",
+         "/bin/true"], cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    if done.returncode == 3:
+        pytest.skip(done.stderr)
+    trace = Trace.load(tmp_path / "p.zip")
+    assert trace.header["provenance"]["exact_times"] > 0.95
+    assert len(set(trace.time_ns)) > 1.5 * len(set(alone.time_ns))
+    assert list(trace.time_ns) == sorted(trace.time_ns)
+    one, two = (pages(t, TOUCHES, 0, "file") for t in (alone, trace))
+    assert {p for _, p in one} == {p for _, p in two}
+
+
+def test_without_perf_it_says_so(monkeypatch, capsys):
+    from workbench import cli
+
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert cli.main(["record", "--perf", "--", "/bin/true"]) == 3
+    assert "--perf needs the program perf" in capsys.readouterr().err
+
+
 REFUSE = "ptrace.{} = type('No', (), {{'__call__': lambda *a, **k: (_ for _ in ()).throw({})}}){}"
 
 

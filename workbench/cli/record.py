@@ -55,6 +55,9 @@ def record(
         int | None,
         typer.Option(min=1, help="Stop recording after so many reports; CMD goes on."),
     ] = None,
+    perf: Annotated[
+        bool, typer.Option("--perf", help="Exact times of touches from perf's tracepoints (root).")
+    ] = False,
     fault_around: Annotated[
         bool, typer.Option("--fault-around", help="Leave the kernel's fault-around on.")
     ] = False,
@@ -77,7 +80,7 @@ def record(
     try:
         made = run(
             groups, limit=limit_events, subtrees=subtrees, anonymize=anonymize,
-            fault_around=fault_around, say=lambda text: say(f"workbench: {text}"),
+            fault_around=fault_around, perf=perf, say=lambda text: say(f"workbench: {text}"),
         )  # fmt: skip
     except Refused as problem:
         raise Mistake(str(problem)) from problem

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from workbench.trace import Op, Trace
 from workbench.trace.assembler import SHIFT, Assembler
 
+from .perf import in_order
 from .ptrace import Missing
 from .tracer import TICK, Command, Refused, Tracer
 
@@ -53,6 +54,7 @@ def record(
     subtrees: bool = False,
     anonymize: bool = False,
     fault_around: bool = False,
+    perf: bool = False,
     rename: Callable[[str], str] | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Recording:
@@ -61,17 +63,23 @@ def record(
     tick: seconds between looks at the pages; limit: stop recording after so many reports, the
     programs go on; subtrees: each direct child of a command is a container of its own (A, B, ...),
     the command itself in root; anonymize: paths outside the system's folders are numbered, rename:
-    or changed so; fault_around: leave it on; say: called with remarks on the way.
+    or changed so; fault_around: leave it on; perf: exact times of touches from perf's tracepoints
+    (root); say: called with remarks on the way.
 
     It must run in the main thread of a process without children of its own (`workbench record`
     is one). Raises Refused (no such program, set-uid) and Missing (what this system lacks).
     """
     if subtrees:
         commands = [command._replace(container="root") for command in commands]
-    tracer = Tracer(commands, tick, limit, fault_around, say)
+    tracer = Tracer(commands, tick, limit, fault_around, perf, say)
     tracer.run()
+    more: dict = {}
+    if tracer.perf is not None:
+        faults, cache = tracer.perf.stop()
+        tracer.log, share = in_order(tracer.log, faults)
+        more = {"exact_times": round(share, 4), "page_cache": dict(cache)}
     around = "off" if tracer.uffd else f"on: {tracer.why_not}"
-    trace = assemble(tracer, subtrees, Neutral() if anonymize else rename or str, around)
+    trace = assemble(tracer, subtrees, Neutral() if anonymize else rename or str, around, more)
     return Recording(
         trace, [exit_code(status) for status in tracer.heads.values()], tracer.interrupted,
         tracer.full, tracer.wall, tracer.waited, tracer.stops, tracer.looks, around,
@@ -99,8 +107,10 @@ class Neutral:
         return self.known.setdefault(path, f"private/{len(self.known) + 1}{ending}")
 
 
-def assemble(tracer: Tracer, subtrees: bool, rename: Callable[[str], str], around: str) -> Trace:
-    """The log as a trace."""
+def assemble(
+    tracer: Tracer, subtrees: bool, rename: Callable[[str], str], around: str, more: dict
+) -> Trace:
+    """The log as a trace; `more` goes into its provenance."""
     made = Assembler(rename)
     begun = tracer.log[0][0] if tracer.log else 0
 
@@ -150,7 +160,7 @@ def assemble(tracer: Tracer, subtrees: bool, rename: Callable[[str], str], aroun
     }
     if rename is str:
         provenance["commands"] = [list(command.argv) for command in tracer.commands]
-    return made.trace(provenance)
+    return made.trace(provenance | more)
 
 
 __all__ = ["Command", "Missing", "Recording", "Refused", "record"]

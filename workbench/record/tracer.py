@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from . import ptrace
+from .perf import Perf
 from .space import ABSENT, ANON, COMMON, FILE, Files, Space
 
 TICK = 0.001  # seconds between looks while nothing happens
@@ -75,6 +76,7 @@ class Tracer:
         tick: float = TICK,
         limit: int | None = None,
         fault_around: bool = False,
+        perf: bool = False,
         say: Callable[[str], None] = lambda text: None,
     ):
         self.arch = ptrace.machine()
@@ -90,6 +92,8 @@ class Tracer:
         self.lost = self.stops = self.looks = 0
         self.waited = self.wall = 0.0
         self.interrupted = self.full = self.released = False
+        self.perf: Perf | None = None
+        self.with_perf = perf
         self.deadline = 0.0
 
     # -- start and end -------------------------------------------------------------------------
@@ -140,6 +144,8 @@ class Tracer:
             self.tasks[pid] = Task(pid, space)
             self.note("begin", pid, "", command.container)
             gates.append((go, failed, command))
+        if self.with_perf:
+            self.perf = Perf(self.heads)
         for go, *_ in gates:
             os.write(go, b"g")
             os.close(go)
