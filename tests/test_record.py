@@ -215,6 +215,14 @@ def test_signals_during_injection(tmp_path):
     assert done.stdout == "True\n" and Counter(map(Op, trace.op))[Op.exec] == 16
 
 
+def test_a_stack_that_grows_between_two_looks(tmp_path):
+    """No system call tells of it."""
+    deep = "f() { if [ $1 -gt 0 ]; then f $(($1 - 1)); fi; }; f 900"
+    _, trace = recorded(tmp_path, "/bin/sh", "-c", deep)
+    assert trace.header["provenance"]["lost_events"] == 0
+    assert len(pages(trace, [Op.touch_write], 0, "anon")) > 150
+
+
 def test_job_control_reaches_the_program(tmp_path):
     command = program(tmp_path, """
         import os, signal

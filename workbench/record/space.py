@@ -273,6 +273,19 @@ class Space:
                 continue
             yield start, stop, before, after
 
+    def covers(self, found: list[tuple[int, int, int, int]]) -> bool:
+        """Whether what a scan found lies in known mappings. If not, it is as if not scanned."""
+        for start, _, _, after in found:
+            place = bisect_right(self.mappings, start, key=lambda mapping: mapping[0]) - 1
+            if after != ABSENT and (place < 0 or self.mappings[place][1] <= start):
+                for a, b, old, _ in found:
+                    self.runs = without(self.runs, a, b)
+                    self.runs += [(a, b, old)] if old != ABSENT else []
+                self.runs.sort()
+                self.raw = None
+                return False
+        return True
+
     def entries(self) -> Iterator[Run]:
         """As a scan, by reading every entry of every mapping (before Linux 6.7)."""
         for start, stop, _ in self.mappings:

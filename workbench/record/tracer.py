@@ -487,6 +487,9 @@ class Tracer:
         self.looks += 1
         try:
             found = space.scan(self.scanner)
+            if not space.covers(found):  # a stack has grown
+                self.look(space)
+                found = space.scan(self.scanner)
         except OSError as refused:
             self.refused(space, refused)
             return
