@@ -370,6 +370,32 @@ def test_an_ordinary_user_records_and_is_refused_set_uid():
     assert len(pages_used(trace, TOUCHES)[1]) > 50
 
 
+def test_the_dashes_may_be_left_out(tmp_path, capfd):
+    from workbench import cli
+
+    out = tmp_path / "out.zip"
+    assert cli.main(["record", "-o", str(out), "/bin/sh", "-c", "echo $0 --container; exit 3"]) == 3
+    assert capfd.readouterr().out == "/bin/sh --container\n"
+    assert Trace.load(out).header["provenance"]["commands"][0][:2] == ["/bin/sh", "-c"]
+
+
+def test_the_datasets_are_recorded_by_one_command(tmp_path):
+    def run(*words):
+        return subprocess.run([sys.executable, "-m", "datasets.record", tmp_path / "new", *words],
+                              cwd=ROOT, capture_output=True, text=True, timeout=60)  # fmt: skip
+
+    if not os.access("/usr/bin/python3", os.X_OK):
+        pytest.skip("it records /usr/bin/python3")
+    done = run("pyjson")
+    if "refused here" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0 and ", 0 lost" in done.stdout, done.stderr
+    trace = off(Trace.load(tmp_path / "new/pyjson.zip"))
+    assert 700 < len(pages(trace, TOUCHES, 0, "file")) < 1700  # shipped: 1,088
+    assert not any("workbench-" in o.path for o in trace.objects)
+    assert run("pyjason").returncode == 2
+
+
 @pytest.mark.parametrize("words, said", [
     (["--", "no-such-program"], "cannot run no-such-program: not found in PATH"),
     (["--", "/"], "cannot run /: a folder"),

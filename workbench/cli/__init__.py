@@ -477,7 +477,7 @@ def check(
 
 # ---- recording -----------------------------------------------------------------------------------
 
-app.command()(record.record)
+app.command(context_settings={"allow_interspersed_args": False})(record.record)  # CMD has its own
 app.command()(snapshot.snapshot)
 app.command()(validate.validate)
 
