@@ -249,12 +249,12 @@ SLEEPERS = """
 """
 
 
-def sleeping(tmp_path, *more):
+def sleeping(tmp_path, *more, **how):
     """A recorder of two sleeping processes: (it, their pids)."""
     pids, command = tmp_path / "pids", program(tmp_path, SLEEPERS)
     recorder = subprocess.Popen(
         [sys.executable, "-m", "workbench", "record", "-o", tmp_path / "out.zip", "--",
-         *command, pids, *more], cwd=ROOT, stderr=subprocess.PIPE, text=True,
+         *command, pids, *more], cwd=ROOT, stderr=subprocess.PIPE, text=True, **how,
     )  # fmt: skip
     ready = wait_until(lambda: recorder.poll() is not None or (pids.exists() and pids.read_text()))
     if recorder.poll() == 3:
@@ -272,6 +272,19 @@ def test_an_interrupt_ends_the_program_and_keeps_the_trace(tmp_path, more):
     trace = Trace.load(tmp_path / "out.zip")
     assert trace.header["provenance"]["interrupted"] and len(trace.tasks) == 2
     assert Counter(map(Op, trace.op))[Op.exit] == 2
+
+
+def test_stop_and_continue_as_from_a_terminal(tmp_path):
+    recorder, pids = sleeping(tmp_path, process_group=0)
+    everybody = [recorder.pid, *pids]
+    os.killpg(recorder.pid, signal.SIGTSTP)
+    assert wait_until(lambda: all(state(pid) in ("T", "t") for pid in everybody))
+    time.sleep(0.3)
+    os.killpg(recorder.pid, signal.SIGCONT)
+    assert wait_until(lambda: all(state(pid) in ("S", "R") for pid in everybody))
+    os.killpg(recorder.pid, signal.SIGINT)
+    assert recorder.wait(20) == 130
+    recorder.stderr.close()
 
 
 def test_nothing_is_left_stopped_when_the_recorder_is_killed(tmp_path):
