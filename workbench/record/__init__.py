@@ -77,7 +77,8 @@ def record(
     if tracer.perf is not None:
         faults, cache = tracer.perf.stop()
         tracer.log, share = in_order(tracer.log, faults)
-        more = {"exact_times": round(share, 4), "page_cache": dict(cache)}
+        lost = cache.pop("lost", 0)
+        more = {"exact_times": round(share, 4), "perf_lost": lost, "page_cache": dict(cache)}
     around = "off" if tracer.uffd else f"on: {tracer.why_not}"
     trace = assemble(tracer, subtrees, Neutral() if anonymize else rename or str, around, more)
     return Recording(

@@ -56,12 +56,13 @@ class Perf:
             raise Missing(f"--perf: perf cannot trace here: {why[0] if why else 'no reason given'}")
 
     def stop(self) -> tuple[dict[int, dict[int, list[int]]], Counter]:
-        """Faults as task -> page -> times (ns, ascending), and how many cache events there were."""
+        """Faults as task -> page -> times (ns, ascending); cache events and lost ones, counted."""
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGINT)
         self.process.communicate()
         script = subprocess.Popen(
-            ["perf", "script", "-i", str(self.data), "--ns", "-F", "tid,time,event,trace"],
+            ["perf", "script", "-i", str(self.data), "--ns", "-F", "tid,time,event,trace",
+             "--show-lost-events"],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace",
         )  # fmt: skip
         faults: dict[int, dict[int, list[int]]] = {}
@@ -72,6 +73,8 @@ class Perf:
                 tid, seconds, ns, address = found.groups()
                 page = int(address, 16) >> 12
                 faults.setdefault(int(tid), {}).setdefault(page, []).append(int(seconds + ns))
+            elif "PERF_RECORD_LOST" in line:
+                cache["lost"] += int(re.findall(r"\d+", line)[-1])
             else:
                 cache["added"] += "add_to_page_cache" in line
                 cache["removed"] += "delete_from_page_cache" in line

@@ -47,8 +47,8 @@ class Command(NamedTuple):
 class Task:
     """One traced task."""
 
-    def __init__(self, pid: int, space: Space, child_of: int | None = None):
-        self.pid, self.space, self.child_of = pid, space, child_of
+    def __init__(self, pid: int, space: Space):
+        self.pid, self.space = pid, space
         self.call, self.args = "", ()  # the system call it is in
         self.restore = 0  # flags of its mmap, if they were changed on the way
         self.born = False  # its first stop has been seen
@@ -384,7 +384,7 @@ class Tracer:
         self.scan(parent.space)  # what the parent has now the child inherits
         space = parent.space if shares else parent.space.copy(pid)
         space.users.add(pid)
-        self.tasks[pid] = Task(pid, space, parent.pid)
+        self.tasks[pid] = Task(pid, space)
         if not shares:
             with contextlib.suppress(OSError):
                 parent.space.fork(self.scanner)
