@@ -210,6 +210,7 @@ COLUMNS: dict[str, dict[str, int]] = {
     "old_slot": {"old_pte": 32},
     "waiting": {"pages_waiting": 32},  # pagevecs: count and pages, inactive then active
     "batch": {"batch": 32},
+    "digit": {"digit_first": 32, "digit_last": 32},  # of `sort_ptes`: places that have it (+1)
     "writing": {"writing": 32},
     "broken": {"broken": 8},  # per vpage, when the trace has io_error
     "stat": {"stat": 64},

@@ -225,7 +225,11 @@ def touch(k, t, v, n, write):
     worst = 0
     mm = k.task_mm[t]
     for p in range(v, v + n):
-        outcome = access(k, t, p, write, find(k, mm, p))
+        at = find(k, mm, p)
+        if at >= 0 and not write and k.word[at] & PRESENT:
+            k.word[at] |= YOUNG
+            continue
+        outcome = access(k, t, p, write, at)
         if outcome:
             if k.over_high and outcome <= ERROR:
                 settle_high(k)

@@ -141,6 +141,7 @@ class State:
             "old_word": 1,
             "old_slot": 1,
             "waiting": 2 * knobs.pagevec + 4,
+            "digit": 1024,
             "batch": max(knobs.cluster, 32),
             "writing": self.pages_end,
             "broken": self.vpages + 1 if self.has_broken else 1,

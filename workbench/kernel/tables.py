@@ -110,88 +110,52 @@ def drop_pte(k, pte):
 
 
 def sort_ptes(k, mm):
-    """The places of an mm's page table in ascending order. Cost: linear where touches ran in order.
-
-    A natural merge sort of the chain: runs up and runs down are taken as they are found.
+    """The places of an mm's page table in ascending order: a radix sort of the chain. Cost: linear,
+    with one pass per digit of the largest vpage number; the more places, the larger the digits.
     """
-    chain = k.mm_ptes[mm]
-    runs = 2
-    while runs > 1:
-        rest = chain
-        chain = 0
-        last = 0
-        runs = 0
-        while rest:
-            rest = cut_run(k, rest)
-            a = k.tmp
-            b = 0
-            if rest:
-                rest = cut_run(k, rest)
-                b = k.tmp
-            key_a = key_of(k, a)
-            key_b = key_of(k, b) if b else 0
-            while a and b:
-                if key_a < key_b:
-                    least = a
-                    a = k.pte_sibling[a - 1]
-                    if a:
-                        key_a = key_of(k, a)
-                else:
-                    least = b
-                    b = k.pte_sibling[b - 1]
-                    if b:
-                        key_b = key_of(k, b)
-                if last:
-                    k.pte_sibling[last - 1] = least
-                else:
-                    chain = least
-                last = least
-            tail = a if a else b
-            if last:
-                k.pte_sibling[last - 1] = tail
+    if ascending(k, mm):
+        return
+    bits = 3
+    while bits < 10 and k.mm_count[mm] >> (bits + 1):
+        bits += 1
+    digits = 1 << bits
+    shift = 8
+    largest = (k.vpages + (k.vpages >> 9)) << 8  # the tables' pages are numbered after the vpages
+    while largest >> shift:
+        for digit in range(digits):
+            k.digit_first[digit] = 0
+        pte = k.mm_ptes[mm]
+        while pte:
+            digit = k.word[word_of(k, pte - 1)] >> shift & (digits - 1)
+            if k.digit_first[digit]:
+                k.pte_sibling[k.digit_last[digit] - 1] = pte
             else:
-                chain = tail
-            if rest:
-                while tail:
-                    last = tail
-                    tail = k.pte_sibling[tail - 1]
-            runs += 1
-    k.mm_ptes[mm] = chain
-
-
-def key_of(k, pte_plus):
-    pte = pte_plus - 1
-    return k.word[pte if pte < k.vpages else k.pte_word[pte]] >> 8
-
-
-def cut_run(k, start):
-    """Take the run that begins a chain, turned upwards, into k.tmp; returns what follows it."""
-    run = start
-    after = k.pte_sibling[start - 1]
-    key = key_of(k, start)
-    if after and key_of(k, after) < key:
-        k.pte_sibling[start - 1] = 0
-        while after:
-            next_key = key_of(k, after)
-            if next_key > key:
-                break
-            beyond = k.pte_sibling[after - 1]
-            k.pte_sibling[after - 1] = run
-            run = after
-            key = next_key
-            after = beyond
-    else:
-        last = start
-        while after:
-            next_key = key_of(k, after)
-            if next_key < key:
-                break
-            last = after
-            key = next_key
-            after = k.pte_sibling[after - 1]
+                k.digit_first[digit] = pte
+            k.digit_last[digit] = pte
+            pte = k.pte_sibling[pte - 1]
+        last = 0
+        for digit in range(digits):
+            start = k.digit_first[digit]
+            if start:
+                if last:
+                    k.pte_sibling[last - 1] = start
+                else:
+                    k.mm_ptes[mm] = start
+                last = k.digit_last[digit]
         k.pte_sibling[last - 1] = 0
-    k.tmp = run
-    return after
+        shift += bits
+
+
+def ascending(k, mm):
+    before = 0
+    pte = k.mm_ptes[mm]
+    while pte:
+        w = k.word[word_of(k, pte - 1)] >> 8
+        if w < before:
+            return False
+        before = w
+        pte = k.pte_sibling[pte - 1]
+    return True
 
 
 def word_of(k, pte):
