@@ -152,7 +152,8 @@ def test_nothing_to_draw_is_said():
 
 LAZY = """
 import sys
-from workbench import Trace, replay
+from workbench import Trace, charts, compare, replay, scenarios, schemes
+assert "matplotlib" not in sys.modules and "pandas" not in sys.modules
 run = replay(Trace.load(sys.argv[1]), engine="interpreted")
 run.summary()
 assert "matplotlib" not in sys.modules

@@ -9,6 +9,7 @@ Three lines to the first chart:
 Importing this package imports nothing else: each name is fetched when it is first used.
 """
 import importlib
+import sys
 
 __version__ = "0.1.0"
 
@@ -34,11 +35,23 @@ MODULES = {  # submodules that need no import statement of their own
 __all__ = [*NOUNS, *MODULES, "__version__"]
 
 
+def later(name: str) -> object:
+    """A module that is executed when one of its names is first used: charts need matplotlib."""
+    if name not in sys.modules:
+        import importlib.util  # not at the top: it takes longer than all of this file
+
+        spec = importlib.util.find_spec(name)
+        spec.loader = importlib.util.LazyLoader(spec.loader)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
 def __getattr__(name: str) -> object:
     if name in NOUNS:
         value = getattr(importlib.import_module(NOUNS[name][0]), name)
     elif name in MODULES:
-        value = importlib.import_module(f"{__name__}.{name}")
+        value = later(f"{__name__}.{name}")
     else:
         raise AttributeError(f"workbench has no {name!r}; it has {', '.join(__all__)}")
     globals()[name] = value
