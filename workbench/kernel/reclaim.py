@@ -197,6 +197,13 @@ def isolate(k, c, want, which, n):
     return taken
 
 
+def look_back(k, e):
+    """Ask for what the next look at a list will need, while the last is worked on."""
+    prefetch(k.page_flags, k.entry_page[e])
+    prefetch(k.word, k.entry_page[e])
+    return k.entry_prev[e]
+
+
 def to_list(k, page, which):
     """Two-list variant (Singh, 9 Mar 2007): the entry follows, if the page is still charged."""
     if k.lists == LRU and k.page_entry[page] and (k.page_maps[page] or k.resident):
@@ -204,9 +211,12 @@ def to_list(k, page, which):
 
 
 def shrink_active(k, c, n, only):
-    taken = isolate(k, c, 1, 1 if k.lists == LRU else 0, n)
+    which = 1 if k.lists == LRU else 0
+    taken = isolate(k, c, 1, which, n)
+    ahead = k.entry_prev[HEADS * c + which]
     for i in range(taken):
         page = k.batch[i]
+        ahead = look_back(k, look_back(k, ahead))
         flags = k.page_flags[page]
         keep = False
         if k.page_maps[page]:
@@ -228,8 +238,10 @@ def shrink_inactive(k, c, most, only):
     while scanned < most:
         taken = isolate(k, c, 0, 0, k.cluster)
         scanned += k.scanned
+        ahead = k.entry_prev[HEADS * c]
         for i in range(taken):
             page = k.batch[i]
+            ahead = look_back(k, look_back(k, ahead))
             if k.debug_vm and k.page_flags[page] & ACTIVE:
                 k.hung = 2  # an active page on the inactive list (LR2)
                 return 0
