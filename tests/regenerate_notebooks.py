@@ -38,7 +38,21 @@ def executed(path: Path) -> str:
     book.metadata = METADATA
     for cell in book.cells:
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = joined(cell.outputs)
     return nbformat.writes(book) + "\n"
+
+
+def joined(outputs: list) -> list:
+    """Text that came in several pieces, as busy machines send it, as one."""
+    found: list = []
+    for output in outputs:
+        last = found[-1] if found else {}
+        if output.output_type == "stream" and last.get("name") == output.name:
+            last.text += output.text
+        else:
+            found.append(output)
+    return found
 
 
 def picture() -> bytes:

@@ -270,3 +270,23 @@ def test_many_containers_stay_readable():
     for ax in chart.axes:
         assert ax.get_position().width > 0.25
     assert "first_touch: guest0 peaks at 4" in chart.sentence and "and 6 more" in chart.sentence
+
+
+def test_a_matrix_says_its_cells_in_words_and_colours():
+    import pandas as pd
+
+    from workbench import charts
+
+    cells = [
+        ("exit", "first_touch", "+0", "holds"), ("exit", "fraction", "+20", "fails"),
+        ("pinning", "first_touch", "96 for 0", "fails"), ("pinning", "fraction", "0", ""),
+    ]  # fmt: skip
+    table = pd.DataFrame(cells, columns=["row", "column", "word", "meaning"])
+    chart = charts.figure_of_matrix(table, "Attacks", {"holds": "safe", "fails": "open"})
+    assert [t.get_text() for t in chart.axes[0].texts] == ["+0", "+20", "96 for 0", "0"]
+    assert len(chart.axes[0].patches) == 3  # the plain cell has no colour
+    assert chart.axes[0].patches[0].get_hatch() != chart.axes[0].patches[1].get_hatch()
+    said = "exit: safe under first_touch, open under fraction; pinning: open under first_touch."
+    assert chart.sentence == said
+    with pytest.raises(ValueError, match="'maybe' is not one of holds"):
+        charts.matrix(table.assign(meaning="maybe"))

@@ -73,11 +73,11 @@ def test_a_spread_of_zero_lets_all_start_together():
 
 def test_a_sweep_says_what_single_runs_say():
     table = sweep("exit_attack", {"attackers": [1, 3], "nodes": [1, 4]},
-                  ["hand_over", "fraction"], workers=1)  # fmt: skip
+                  ["hand_over", "dual_count"], workers=1)  # fmt: skip
     assert list(table.columns) == ["scenario", "scheme", "attackers", "nodes", "container",
                                    "metric", "value", "word", "unit"]  # fmt: skip
     for attackers in (1, 3):
-        for scheme in ("hand_over", "fraction"):
+        for scheme in ("hand_over", "dual_count"):
             story = scenarios.exit_attack(attackers=attackers, nodes=4)
             run = replay(story, scheme)
             mine = table[(table.attackers == attackers) & (table.nodes == 4)

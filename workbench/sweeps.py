@@ -172,7 +172,7 @@ def rows_of(run: Any, source: Source) -> Iterator[Row]:
     """The summary of a run and what its scenario measures, one row per number."""
     from workbench.results import tables
 
-    names = tables.COLUMNS["summary"]
+    names = tables.summary_columns(run)
     for box, *values in tables.summary(run):
         for metric, value in zip(names[1:], values, strict=True):
             if value is not None:

@@ -13,6 +13,7 @@ from workbench.kernel import did_you_mean
 from .contents import contents, describe_contents
 from .deals import deals, describe_deals
 from .export import save_chart, save_result
+from .matrix import describe_matrix, matrix
 from .multiples import describe_multiples, multiples
 from .nodes import describe_nodes, nodes
 from .owners import describe_owners, owners
@@ -85,6 +86,13 @@ def figure_of_deals(table, metric: str = "peak", container: str = "A") -> Chart:
     return chart
 
 
+def figure_of_matrix(table, title: str = "", words: dict[str, str] | None = None) -> Chart:
+    """The chart of a table of words (see `matrix`), with sentence and data."""
+    chart = matrix(table, title, words).figure
+    chart.title, chart.sentence, chart.data = title, describe_matrix(table, words), table
+    return chart
+
+
 def _metrics(table, *metrics: str):
     return table[table["metric"].isin(metrics)].reset_index(drop=True)
 
@@ -103,7 +111,7 @@ def save(result, folder: str | Path) -> list[Path]:
 
 __all__ = [
     "Chart", "contents", "deals", "describe_contents", "describe_deals", "describe_failcnt",
-    "describe_multiples", "describe_nodes", "describe_oom", "describe_owners", "describe_usage",
-    "dressed", "failcnt", "figure_of", "figure_of_deals", "multiples",
-    "nodes", "oom", "owners", "save", "save_chart", "usage",
+    "describe_matrix", "describe_multiples", "describe_nodes", "describe_oom", "describe_owners",
+    "describe_usage", "dressed", "failcnt", "figure_of", "figure_of_deals", "figure_of_matrix",
+    "matrix", "multiples", "nodes", "oom", "owners", "save", "save_chart", "usage",
 ]  # fmt: skip

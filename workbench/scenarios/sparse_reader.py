@@ -40,10 +40,10 @@ def build(
     frames: Annotated[int, range(500, 1 << 22)] | None = None,
     seed: Annotated[int, range(0, 1 << 30)] = 0,
 ) -> Scenario:
-    """A neighbour touches 8 tenths of a node's frames (1,000; full: 20,000), some far more often
+    """A neighbour touches 8 tenths of a node's frames (1,000; full: 5,000), some far more often
     than others; `hog` percent of all accesses read new pages, each `reads` times. Limits: 8 tenths
     of the frames and 2."""
-    frames = frames or (1_000 if size == "small" else 20_000)
+    frames = frames or (1_000 if size == "small" else 5_000)
     where = settle(place, ["H", "N"], nodes)
     used, rng = frames * 8 // 10, Random(f"sparse {seed}")
     accesses, share = 12 * frames * nodes, hog / 100
@@ -88,5 +88,5 @@ def measure(trace, k) -> dict[str, float]:
         "frames of the hog": sum(
             int(k.page_flags[v]) & RESIDENT != 0 for v in range(base, base + pages)
         ),
-        "neighbour's faults per 1000 touches": 1000 * faults / touches,
+        "neighbour faults per 1000 touches": 1000 * faults / touches,
     }
