@@ -128,7 +128,12 @@ def request(what: int, pid: int, addr: int = 0, data: int = 0) -> int:
 
 def syscall_stop(pid: int) -> SyscallStop:
     """What a tracee's system-call stop is about; the same object every time."""
-    request(GET_SYSCALL_INFO, pid, ctypes.sizeof(_stop), _stop_at)
+    try:
+        request(GET_SYSCALL_INFO, pid, ctypes.sizeof(_stop), _stop_at)
+    except OSError as refused:
+        if refused.errno in (errno.EIO, errno.EINVAL):
+            raise Missing("recording needs PTRACE_GET_SYSCALL_INFO (Linux 5.3)") from None
+        raise
     return _stop
 
 
