@@ -342,10 +342,16 @@ def test_containers(tmp_path):
 
 
 def test_paths_can_be_left_out(tmp_path):
-    command = program(tmp_path, "open(__file__).read()")
+    command = program(tmp_path, f"""
+        import subprocess
+        open(__file__).read()
+        subprocess.run([{str(tmp_path / "secret")!r}])
+    """)
+    shutil.copy("/bin/true", tmp_path / "secret")
     _, trace = recorded(tmp_path, *command, options=["--anonymize"])
     paths = [o.path for o in trace.objects if o.path]
-    assert not any(str(tmp_path) in path for path in [*paths, str(trace.header)])
+    said = [*paths, str(trace.header), *(row.name for row in [*trace.tasks, *trace.objects])]
+    assert not any(str(tmp_path) in text or "secret" in text for text in said)
     assert any(path.startswith("private/") and path.endswith(".py") for path in paths)
 
 

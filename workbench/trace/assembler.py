@@ -299,7 +299,7 @@ class Assembler:
     def _tasks(self) -> list[Task]:
         tasks = []
         for number, (exe, home) in enumerate(zip(self.exe, self.home, strict=True), 1):
-            base = exe.rpartition("/")[2].removeprefix("x86_64-linux-gnu-")
+            base = self.rename(exe).rpartition("/")[2].removeprefix("x86_64-linux-gnu-")
             tasks.append(Task(f"{base or 'task'}.{number}", home or "root"))
         return tasks
 
