@@ -99,6 +99,7 @@ class Container:
     spreads: bool = False
     accesses: dict = field(default_factory=dict)  # node of the page -> [local, remote]
     stock: int = 0  # charged in advance
+    vswap_limit: int = None  # virtual swap slots; None: as many as the limit
     kernel: int = 0  # kernel frames charged to it, where kernel memory is charged
     parent: "Container" = None  # charged along with it; None in a flat world and at the top
     folder: "Container" = None  # the directory it is made in
@@ -295,6 +296,8 @@ class After:
     mapped: dict = None  # container -> present page-table entries
     swap_used: int = None
     bill: dict = None
+    vswap: dict = None
+    penalty: dict = None
     warnings: int = None
     leaked_frames: int = None
     accesses: dict = None  # (container, node of the page) -> (by tasks there, by others)
@@ -359,6 +362,12 @@ class Scheme:
     def limit_written(self, c):
         """False: not below usage."""
         return True
+
+    def lost(self, wanted):
+        """Pages and containers for which `wanted` holds have nothing more to do with each other."""
+
+    def host_is_short(self, zone):
+        return 0
 
     def keeps(self, page, c):
         """Is the page in use (clears the bits looked at), locked, held, or without a slot?"""
@@ -771,6 +780,107 @@ class EveryMapping(Scheme):
         return n, n
 
 
+class VirtualSwap(Scheme):
+    """Every mapping is charged; over the limit pages are out for the guest, and stay in memory."""
+
+    rewalks = True
+    references = "own"
+
+    def __init__(self, kernel):
+        super().__init__(kernel)
+        self.out = []  # (page, container), the last one put out first
+        self.slots = set()  # (page, container)
+        self.evicting = False
+        self.penalties = {}
+
+    def price(self, page, c):
+        return 1
+
+    def mapped(self, page, c, paid):
+        c.css -= paid > 0
+        c.rss.usage += not paid
+        if len(page.of(c)) > 1:
+            return
+        c.lists["inactive"].insert(0, page)
+        if (page, c) not in self.out:
+            c.css += 1
+            return
+        self.out.remove((page, c))
+        self.penalise(c)
+        how = self.kernel.options.get("slots", "half")
+        if how == "freed" or (how == "half" and 2 * self.taken(c) > self.room(c)):
+            self.slots.discard((page, c))
+
+    def unmapped(self, page, c):
+        self.kernel.uncharge(c, 1)
+        if page.of(c):
+            return
+        c.lists["inactive"].remove(page)
+        if self.evicting:
+            self.out.insert(0, (page, c))
+            if page.kind == "anon":
+                self.slots.add((page, c))
+            self.penalise(c)
+        else:
+            self.end(page, c)
+
+    def end(self, page, c):
+        """Nothing is remembered of this page and guest."""
+        c.css -= 1
+        self.slots.discard((page, c))
+
+    def lost(self, wanted):
+        for page, c in [pair for pair in self.out if wanted(*pair)]:
+            self.out.remove((page, c))
+            self.end(page, c)
+
+    def taken(self, c):
+        return sum(owner is c for _, owner in self.slots)
+
+    def room(self, c):
+        return c.vswap_limit if c.vswap_limit is not None else c.rss.limit
+
+    def penalise(self, c):
+        self.penalties[c.name] = self.penalties.get(c.name, 0) + 5_000_000
+
+    def try_to_free(self, c):
+        entries = c.lists["inactive"]
+        for _ in range(2 * (len(entries) + sum(owner is c for _, owner in self.out))):
+            if not entries:
+                break
+            page = entries[-1]
+            slot = page.kind != "anon" or (page, c) in self.slots or self.taken(c) < self.room(c)
+            if not self.keeps(page, c):
+                if not slot:
+                    break
+                self.evicting = True
+                for pte in page.of(c):
+                    self.kernel.unmap_for_reclaim(pte)
+                self.evicting = False
+                return True
+            entries.insert(0, entries.pop())
+        return False
+
+    def host_is_short(self, zone):
+        """What is out goes first, in the order of the guests, oldest first. Returns pages freed."""
+        freed = 0
+        for c in self.kernel.containers:
+            for page, owner in self.out[::-1]:
+                enough = zone.free >= zone.high
+                if owner is c and not enough and page.lru is not None and page.zone is zone:
+                    if page.mapcount:
+                        continue
+                    page.referenced = page.active = False
+                    self.kernel.off_lru(page)
+                    freed += self.kernel.shrink_pages([page], None)
+        return freed
+
+    def expected(self, c):
+        pages = self.kernel.charged_pages(c)
+        held = len(pages) + sum(owner is c for _, owner in self.out)
+        return sum(len(page.of(c)) for page in pages), held
+
+
 class February(EveryMapping):
     """Balbir Singh's first controller: five tries for 20% of the limit, then the mapper dies."""
 
@@ -833,6 +943,7 @@ SCHEMES = {
     "zone": ZonePerContainer, "dual_count": DualCount, "first_allocation": FirstAllocation,
     "shared_zone": SharedZone, "partition": Partition,
     "next_toucher": NextToucher, "february_2007": February,
+    "virtual_swap": VirtualSwap,
 }  # fmt: skip
 
 
@@ -1278,10 +1389,13 @@ class Kernel:
         page.zone, page.writeback = None, False
         page.active = page.referenced = page.dirty = False
         del self.resident[page]
+        if page.kind != "anon":
+            self.scheme.lost(lambda p, _: p is page)
 
     def destroy_page(self, page):
         if page.zone:
             self.evict(page)
+        self.scheme.lost(lambda p, _: p is page)
         self.free_slot(page)
 
     def drop_if_unused(self, page):
@@ -1466,7 +1580,7 @@ class Kernel:
 
     def reclaim_zone(self, zone):
         """The machine's own reclaim of one zone; returns pages freed."""
-        freed = 0
+        freed = self.scheme.host_is_short(zone)
         for priority in range(12, -1, -1):
             if zone.free >= zone.high:
                 break
@@ -1634,8 +1748,13 @@ class Kernel:
             self.drop_kernel_frame(frame)
         mm.container.css -= 1
         self.mms.remove(mm)
+        self.left_by_all(mm.container)
         for thing in sorted(gone):
             self.release_shm(thing, self.copy(mm.container))
+
+    def left_by_all(self, c):
+        if not any(mm.container is c for mm in self.mms):
+            self.scheme.lost(lambda _, owner: owner is c)
 
     def release_shm(self, thing, copy):
         """Nameless shared memory ends with its last mapping."""
@@ -2119,6 +2238,7 @@ class Kernel:
                     self.take_away(pte, left)
                     pte.page.mappers.append(pte)
                     self.scheme.mapped(pte.page, c, 0)
+            self.left_by_all(left)
         if c.moves_memory:
             self.change_nodes(mm, left.mems, c.mems)
 
@@ -2246,6 +2366,9 @@ class Kernel:
         if file.startswith("cpuset."):
             done = c.exists and not self.scheme.own_zones and self.write_cpuset(c, file, written)
             return None if done else self.note("refused")
+        if file == "vswap_limit" and isinstance(self.scheme, VirtualSwap):
+            c.vswap_limit = self.parse_limit(written)
+            return None
         if file not in ("rss_limit", "numproc_limit", "numfiles_limit"):
             return self.note("refused")
         limit = self.parse_limit(written)
@@ -2441,6 +2564,10 @@ class Kernel:
             seen.failcnt = {c.name: c.rss.failcnt for c in every}
             seen.css = {c.name: c.css for c in every}
             seen.bill = {c.name: self.scheme.bill(c) for c in every}
+            virtual = isinstance(self.scheme, VirtualSwap)
+            seen.vswap = {c.name: self.scheme.taken(c) if virtual else 0 for c in every}
+            costs = self.scheme.penalties if virtual else {}
+            seen.penalty = {c.name: costs.get(c.name, 0) for c in every}
             seen.numproc = {c.name: (c.numproc.usage, c.numproc.failcnt) for c in every}
             seen.numfiles = {c.name: (c.numfiles.usage, c.numfiles.failcnt) for c in every}
             seen.frames = self.frames_used()

@@ -430,6 +430,20 @@ def wrong_shift_and_charge(k):
     k.entry_shift[e] += 1
 
 
+def virtual_record_astray(k):
+    """A page the guest maps is on the list of those that are out."""
+    e = k.entry_next[HEADS]
+    k.entry_next[HEADS], k.entry_prev[k.entry_next[e]] = k.entry_next[e], HEADS
+    k.entry_next[e] = k.entry_next[HEADS + 1]
+    k.entry_prev[e] = HEADS + 1
+    k.entry_prev[k.entry_next[e]] = e
+    k.entry_next[HEADS + 1] = e
+
+
+def virtual_slot_lost(k):
+    k.vswap[1] -= 1
+
+
 def bill_off(k):
     k.bill[2] -= k.unit // 2
 
@@ -617,6 +631,8 @@ SABOTEURS = {
     charge_the_wrong_one: r"container 1: usage \d+, \d+ owed",
     wrong_shift: r"container \d: usage \d+, \d+ owed",
     wrong_shift_and_charge: r"shares add up to \d+ units less than \d+ pages",
+    virtual_record_astray: r"entry \d+: on list 1 with \d mappings",
+    virtual_slot_lost: r"container 1: -?\d+ virtual slots counted, \d+ held",
     bill_off: r"container 2: bill \d+, shares are worth \d+",
     rmap_back_link: r"pte \d+: links broken",
     entry_back_link: r"entry \d+: links broken",
@@ -638,7 +654,9 @@ SABOTEURS = {
 }
 SCHEME = {  # where it takes a certain scheme to have what is damaged
     entry_count_off: "every_container", owners_mappings_off: "hand_over",
-    lose_a_share: "fraction", bill_off: "dual_count", charge_the_wrong_one: "fraction",
+    lose_a_share: "fraction", bill_off: "dual_count",
+    virtual_record_astray: "virtual_swap", virtual_slot_lost: "virtual_swap",
+    charge_the_wrong_one: "fraction",
     wrong_shift: "beancounter", wrong_shift_and_charge: "beancounter",
     css_of_mappings: "every_mapping", mapping_uncharged: "every_mapping", zone_miscounted: "zone",
     charge_without_frame: "first_allocation", swap_miscounted: "cgroup_v1",

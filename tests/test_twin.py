@@ -24,6 +24,7 @@ VARIANTS = [  # of what schemes leave to choose
     "first_touch:reclaim=unmap_all", "hand_over:reclaim=unmap_all:lists=lru",
     "next_toucher:lists=lru", "fraction:reclaim=free_own", "beancounter:reclaim=free_own",
     WALK, f"{WALK}:move=stay", f"{WALK}:reclaim=free_own", "february_2007:reclaim=free_own",
+    "virtual_swap:slots=kept", "virtual_swap:slots=freed",
 ]  # fmt: skip
 GROUPS = ["cgroup_v1:death=zombie", "cgroup_v2:death=reparent", "cgroup_v1:kernel_memory=charged",
           "cgroup_v2:kernel_memory=charged", "first_touch:kernel_memory=charged",
@@ -64,6 +65,8 @@ def books(trace: Trace, k) -> dict:
         "failcnt": {names[c]: int(k.failcnt[c]) for c in each},
         "css": {names[c]: int(k.css[c]) for c in each},
         "bill": {names[c]: int(k.bill[c]) for c in each},
+        "vswap": {names[c]: int(k.vswap[c]) for c in each},
+        "penalty": {names[c]: int(k.penalty[c]) for c in each},
         "numproc": {names[c]: (int(k.procs[c]), int(k.procs_failcnt[c])) for c in each},
         "numfiles": {names[c]: (int(k.files[c]), int(k.files_failcnt[c])) for c in each},
         "mapped": {names[c]: int(k.mapped[c]) for c in each},

@@ -7,7 +7,7 @@ from .lists import list_of
 from .names import (
     ALIVE, ANON, COUNTED_RECORD, HEADS, KERNEL, KIND, LISTED_ACTIVE, MAPPING_RECORD, ON_LRU,
     PAGE_RECORD, PRESENT, Q_DOUBLE_RELEASE, Q_ZONE_COUNTERS, RESIDENT, SLOT, SPECIAL, SPLIT,
-    STUCK, SWAP, USED, V1, WALKED, ZOMBIE,
+    STUCK, SWAP, USED, V1, VIRTUAL, WALKED, ZOMBIE,
 )  # fmt: skip
 from .tables import mm_of, vpage_of, word_of
 
@@ -30,6 +30,8 @@ def check(k) -> None:
     check_frames(k)
     check_entries(k)
     check_containers(k)
+    if k.reclaim == VIRTUAL:
+        check_virtual(k)
     check_groups(k)
 
 
@@ -209,7 +211,7 @@ def check_entries(k) -> None:
             page = k.entry_page[e]
             if k.resident:
                 need(k.page_flags[page] & RESIDENT, "entry %d: page %d has no frame", e, page)
-            else:
+            elif k.reclaim != VIRTUAL or head % HEADS == 0:
                 need(k.page_maps[page] > 0, "entry %d: charges page %d that nobody maps", e, page)
             if k.record >= COUNTED_RECORD:
                 count = sum(
@@ -231,10 +233,26 @@ def check_entries(k) -> None:
         if here and kind != SPECIAL and kind != KERNEL:
             need(k.page_entry[page] and int(k.page_entry[page]) - 1 in on_list,
                  "page %d: mapped, but nobody is charged", page)  # fmt: skip
-        elif not here:
+        elif not here and k.reclaim != VIRTUAL:
             need(k.page_entry[page] == 0, "page %d: unmapped, but charged", page)
         if k.per_pair:
             check_holders(k, page)
+
+
+def check_virtual(k) -> None:
+    """What is out has no mapping of its guest's; slots are held by pages of memory."""
+    slots = [0] * k.containers
+    for head in range(HEADS * k.containers):
+        e = k.entry_next[head]
+        while e != head:
+            out = head % HEADS == 1
+            need(out == (k.entry_count[e] == 0), "entry %d: on list %d with %d mappings", e,
+                 head % HEADS, k.entry_count[e])  # fmt: skip
+            slots[head // HEADS] += int(k.entry_shift[e])
+            e = k.entry_next[e]
+    for c in range(k.containers):
+        need(k.vswap[c] == slots[c], "container %d: %d virtual slots counted, %d held", c,
+             k.vswap[c], slots[c])  # fmt: skip
 
 
 def check_holders(k, page: int) -> None:

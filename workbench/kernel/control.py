@@ -43,6 +43,7 @@ FILES: dict[str, File] = {
     "memory.oom.group": File(_V2, "0..1", "all tasks below die together"),
     "memory.reclaim": File(_V2, "bytes or", "reclaim so much, or EAGAIN"),
     "memory.peak": File(_V2, "anything", "reset the high-water mark"),
+    "vswap_limit": File(_ALL, "digits", "virtual swap, pages (virtual_swap only)"),
     "pids.max": File(_BOTH, "tasks or max", "limit on tasks"),
     "cpuset.mems": File(_ALL, "nodes", "where pages may lie: 0-1,3; no scheme with zones"),
     "cpuset.memory_migrate": File(_ALL, "0..1", "1: pages follow new mems, and tasks moved in"),
@@ -52,7 +53,7 @@ NAMES = tuple(FILES)
 (
     F_RSS, F_NUMPROC, F_NUMFILES, F_LIMIT, F_MEMSW, F_SOFT, F_MOVE_CHARGE, F_FORCE_EMPTY,
     F_HIERARCHY, F_SWAPPINESS, F_OOM_CONTROL, F_MAX_USAGE, F_FAILCNT, F_MAX, F_HIGH, F_LOW, F_MIN,
-    F_SWAP_MAX, F_OOM_GROUP, F_RECLAIM, F_PEAK, F_PIDS, F_MEMS,
+    F_SWAP_MAX, F_OOM_GROUP, F_RECLAIM, F_PEAK, F_VSWAP, F_PIDS, F_MEMS,
     F_MIGRATE, F_SPREAD,
 ) = range(len(FILES))  # fmt: skip
 LIMITS = (F_RSS, F_LIMIT, F_MAX)  # all set the limit that charges are held against

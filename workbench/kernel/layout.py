@@ -106,6 +106,10 @@ COLUMNS: dict[str, dict[str, int]] = {
     "container": {
         "usage": 64,
         "bill": 64,  # what it would pay if shared pages were shared out
+        "vswap": 64,  # virtual swap slots held
+        "vswap_limit": 64,  # -1: as many as the limit
+        "penalty": 64,  # ns its tasks were held up for virtual swapping
+        "busy": 64,  # until when its virtual disk is
         "limit": 64,
         "failcnt": 64,
         "css": 64,
@@ -258,6 +262,7 @@ SCALARS = (
     "balanced", "begun", "spared", "over_high", "swap_full", "denied", "charge_batch", "death",
     "swap_books", "kernel_memory",
     "fork_check", "pushback", "leader_moves", "zero_is_none",
+    "slots", "penalty_rate", "evicting",
     "by", "copies_at", "granule", "spread", "grows", "orphan", "carries",
     "numa", "counted", "has_mems",
     "quirks", "cluster", "async_write", "pagevec", "debug_vm", "all_references", "swappiness",

@@ -45,8 +45,11 @@ MAPPING_RECORD, WALKED, PAGE_RECORD, COUNTED_RECORD = range(1, 5)
 LISTS = ("none", "fifo", "lru", "split", "global")  # what is scanned at the limit
 NO_LIST, FIFO, LRU, SPLIT, GLOBAL = range(5)
 INACTIVE_ANON, ACTIVE_ANON, INACTIVE_FILE, ACTIVE_FILE, UNEVICTABLE = range(5)  # of split
-RECLAIMS = ("none", "free", "unmap_all", "disown", "unmap_own", "free_own", "subtree")
-NO_RECLAIM, FREE, UNMAP_ALL, DISOWN, UNMAP_OWN, FREE_OWN, SUBTREE = range(7)
+RECLAIMS = ("none", "free", "unmap_all", "disown", "unmap_own", "free_own", "subtree",
+            "virtual")  # fmt: skip
+NO_RECLAIM, FREE, UNMAP_ALL, DISOWN, UNMAP_OWN, FREE_OWN, SUBTREE, VIRTUAL = range(8)
+SLOTS = ("half", "kept", "freed")  # what becomes of a virtual slot when its page comes back
+HALF_SLOTS, KEPT_SLOTS, FREED_SLOTS = range(3)
 LIMITS = ("oom", "kill_current")
 TO_OOM, TO_KILL_CURRENT = range(2)
 MOVES = ("stay", "rewalk")
@@ -94,13 +97,14 @@ STATS = (
     "major_faults", "cow_copies", "swap_ins", "swap_outs", "disk_reads", "disk_writes",
     "pages_freed", "pages_unmapped", "zone_scanned", "holders_walked", "limit_hits", "oom_kills",
     "local_faults", "remote_faults", "pages_migrated",
-    "local_accesses", "remote_accesses",
+    "local_accesses", "remote_accesses", "virtual_outs", "virtual_ins",
 )  # fmt: skip
 (
     N_SCANNED, N_RMAP, N_COUNTERS, N_ENTRIES, N_MINOR, N_MAJOR, N_COPIES, N_SWAP_INS,
     N_SWAP_OUTS, N_READS, N_WRITES, N_FREED, N_UNMAPPED, N_ZONE_SCANNED, N_HOLDERS, N_LIMIT_HITS,
     N_KILLS, N_LOCAL, N_REMOTE, N_MIGRATED, N_NEAR, N_FAR,
-) = range(22)  # fmt: skip
+    N_VIRTUAL_OUTS, N_VIRTUAL_INS,
+) = range(24)  # fmt: skip
 
 # lines of a page's or container's life story
 LIVES = (
@@ -117,7 +121,7 @@ LIVES = (
 # what a sample notes of each container; from `bill` on only some schemes count it (Parts.counts)
 SAMPLED = (
     "usage", "limit", "failcnt", "mapped", "procs", "files", "minor_faults", "major_faults", "css",
-    "bill",
+    "bill", "vswap", "penalty",
 )  # fmt: skip
 SAMPLE_WIDTH = len(SAMPLED)
 

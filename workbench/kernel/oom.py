@@ -5,9 +5,10 @@ from .granules import unpin
 from .names import (
     ANYWHERE, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, KERNEL, L_KILLED, N_FREED, N_KILLS,
     Q_CHILDREN, Q_COUPLING, Q_HANG, Q_OUTSIDERS, REAPED, SWAP, Y2007,
-    ZOMBIE,
+    ZOMBIE, VIRTUAL,
 )  # fmt: skip
 from .pages import count_frame, remove
+from .virtual import forget_all
 from .tables import drop_pte, sort_ptes, vpage_of, word_of
 from .zones import leave_object, lives_with
 
@@ -65,6 +66,8 @@ def release_mm(k, mm):
     c = k.mm_container[mm]
     k.css[c] -= 1
     k.mms[c] -= 1
+    if k.reclaim == VIRTUAL and k.mms[c] == 0:
+        forget_all(k, c)
 
 
 def drop_file(k, f):

@@ -7,9 +7,10 @@ from .lists import entry_to_tail, lru_del, lru_new, lru_put, lru_tail, mark_acce
 from .names import (
     ACTIVE, ANON, CHANGED, DIRTY, FILE, GONE, KERNEL, KIND, L_FREED, L_MAPPED, L_UNMAPPED,
     LISTED_ACTIVE, MAPPED, N_FREED, N_MIGRATED, ON_LRU, PRESENT, Q_STALE, RAMFS, RESIDENT, SHM,
-    SLOT, SPECIAL, SPLIT, STALE, STUCK, SWAP, UNMAPPED, USED, V1, WRITEBACK, YOUNG, ZERO,
+    SLOT, SPECIAL, SPLIT, STALE, STUCK, SWAP, UNMAPPED, USED, V1, VIRTUAL, WRITEBACK, YOUNG, ZERO,
 )  # fmt: skip
 from .tables import link, unlink, word_of
+from .virtual import forget_page
 
 
 def count_frame(k, z, kind, step):
@@ -82,6 +83,8 @@ def leave_frame(k, page):
         count_swap(k, k.page_payer[page] - 1, 1)
     if flags & WRITEBACK:
         stop_writing(k, page)
+    if k.reclaim == VIRTUAL and kind != ANON:
+        forget_page(k, page)
     k.stat[N_FREED] += 1
     if k.watch:
         say(k, L_FREED, page, -1, 0)
@@ -162,6 +165,8 @@ def free_page(k, page):
     drop_slot(k, page)
     if k.page_flags[page] & RESIDENT:
         leave_frame(k, page)
+    if k.reclaim == VIRTUAL:
+        forget_page(k, page)
     kind = k.page_flags[page] & KIND
     k.page_flags[page] = kind
     if kind == ANON and page >= k.vpages:

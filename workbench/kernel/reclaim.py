@@ -7,10 +7,11 @@ from .names import (
     ACTIVE, ANON, CHANGED, DIRTY, DISOWN, FREE_OWN, GLOBAL, HEADS, KIND, L_SWAPOUT, LOCKED, LRU,
     N_RMAP, N_SCANNED, N_SWAP_OUTS, N_UNMAPPED, N_WRITES, N_ZONE_SCANNED, NO_RECLAIM, ON_LRU,
     PRESENT, Q_CUTOFF, Q_ROTATION, Q_TWO_PAGES, REFERENCED, SHARED, SHM, SLOT, STUCK, SWAP,
-    UNMAP_ALL, UNMAP_OWN, WRITEBACK, YOUNG,
+    UNMAP_ALL, UNMAP_OWN, VIRTUAL, WRITEBACK, YOUNG,
 )  # fmt: skip
 from .pages import detach, free_page, leave_frame, take_slot
 from .tables import unlink, word_of
+from .virtual import may_go
 from .zones import copy_of, shown_at
 
 KEPT, FREED, ACTIVATED, UNMAPPED_ALL = range(4)
@@ -406,6 +407,49 @@ def unmap_or_renew(k, page, c):
     return 1
 
 
+def put_out(k, c):
+    """The guest's oldest quiet page goes, for it; the frame stays. Returns pages: one, or none
+    where nothing is quiet or that page finds no virtual slot."""
+    head = HEADS * c
+    for _ in range(2 * k.held[c]):
+        e = k.entry_prev[head]
+        if e == head:
+            break
+        page = k.entry_page[e]
+        k.stat[N_SCANNED] += 1
+        if may_unmap_own(k, page, c):
+            if not may_go(k, e, c):
+                break
+            k.evicting = 1
+            unmap_for(k, page, c)
+            k.evicting = 0
+            return 1
+        entry_move(k, e, 0)
+    return 0
+
+
+def take_gone(k, z):
+    """The host is short: pages that are gone for their guests go first. Returns pages freed."""
+    freed = 0
+    for c in range(k.containers):
+        head = HEADS * c + 1
+        e = k.entry_prev[head]
+        while e != head and k.zone_free[z] < k.zone_high[z]:
+            before = k.entry_prev[e]
+            page = k.entry_page[e]
+            flags = k.page_flags[page]
+            if flags & ON_LRU and k.page_zone[page] == z and k.page_maps[page] == 0:
+                k.stat[N_ZONE_SCANNED] += 1
+                lru_del(k, page)
+                k.page_flags[page] &= ~(REFERENCED | ACTIVE)
+                if reclaim_page(k, page, -1, False) == FREED:
+                    freed += 1
+                else:
+                    lru_add(k, page)
+            e = before
+    return freed
+
+
 def push_back(k, c, units):
     """Five tries to make room for a charge, each for a share of the limit (Singh, Feb 2007)."""
     for _ in range(TRIES):
@@ -439,6 +483,8 @@ def try_to_free(k, c):
         return False
     if k.pushback:
         return push_back(k, c, k.unit)
+    if k.reclaim == VIRTUAL:
+        return put_out(k, c) > 0
     if k.lists == GLOBAL:
         return unmap_global(k, c, k.cluster) > 0
     if k.reclaim == UNMAP_OWN or k.reclaim == FREE_OWN:
@@ -530,7 +576,7 @@ def shrink_zone(k, z, p):
 
 def reclaim_zone(k, z):
     """Until the zone's high mark is reached or the last priority is done. Returns pages freed."""
-    freed = 0
+    freed = take_gone(k, z) if k.reclaim == VIRTUAL else 0
     for p in range(12, -1, -1):
         if k.zone_free[z] >= k.zone_high[z]:
             break

@@ -334,6 +334,8 @@ def take_sample(k, i):
         k.sample[at + 7] = k.major_faults[c]
         k.sample[at + 8] = k.css[c]
         k.sample[at + 9] = k.bill[c]
+        k.sample[at + 10] = k.vswap[c]
+        k.sample[at + 11] = k.penalty[c]
         at += SAMPLE_WIDTH
     for z in range(k.zones):
         k.sample[at] = k.zone_anon[z]

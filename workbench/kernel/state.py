@@ -13,7 +13,8 @@ from .layout import COLUMNS, SCALARS
 from .names import (
     ALIVE, BY_DIRECTORY, BY_MOUNT, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, DEATHS, FAMILIES,
     HEADS, LIMITS, LISTS, MAPPING_QUIRKS, NUMA, ORPHANS, PARTITION, PLACEMENTS, PRIVATE,
-    Q_LIMIT_ZERO, RECLAIMS, RECORDED, SAMPLE_WIDTH, SHARED_BY, SHARED_ZONE, STATS, Y2007,
+    Q_LIMIT_ZERO, RECLAIMS, RECORDED, SAMPLE_WIDTH, SHARED_BY, SHARED_ZONE, SLOTS, STATS, VIRTUAL,
+    Y2007,
 )  # fmt: skip
 
 KINDS = ("file", "anon", "shm", "ramfs", "special", "kernel")
@@ -162,6 +163,8 @@ class State:
         self.rewalk = int(parts.move == "rewalk")
         self.per_pair = int(parts.per_pair)
         self.bills = int("bill" in parts.counts)
+        self.slots = SLOTS.index(parts.slots)
+        self.penalty_rate = int(parts.penalty == "rate")
         self.per_mapping = int(parts.per_mapping)
         self.fork_check = int(parts.fork_check)
         self.pushback = parts.pushback
@@ -233,7 +236,8 @@ class State:
             self.alive[c] = int(c not in made)
             self.folder[c] = number[box.parent] if box.parent else 0
             start_files(self, c)
-            self.own_zone[c] = -1
+            self.own_zone[c] = self.vswap_limit[c] = -1
+            self.indexed[c] = int(self.reclaim == VIRTUAL)  # records outlive mappings
             self.mems[c] = (1 << self.nodes) - 1 if self.has_mems else 0
             self.limit[c] = self.table_limit[c] = as_limit(box.limit, knobs)
             self.procs_limit[c] = self.table_procs[c] = as_limit(box.numproc_limit, knobs)

@@ -1,6 +1,6 @@
 """Tasks, mms, open files and containers: fork, exec, move, map, mkdir (2/7, 6/7, 7/7)."""
 
-from .control import F_MEMS, F_NUMFILES, F_NUMPROC, F_PIDS, F_RSS
+from .control import F_MEMS, F_NUMFILES, F_NUMPROC, F_PIDS, F_RSS, F_VSWAP
 from .charge import drain, give_back, look_for_frame, pay, take_kernel_frame
 from .counters import charge, fits
 from .faults import place
@@ -9,7 +9,7 @@ from .hooks import index_entries
 from .names import (
     ALIVE, HAS_ANON, KERNEL, KILLED, KIND, LOCKED, OK, PRESENT, PRIVATE,
     Q_LIMIT_ZERO, REFERENCED, REFUSED, SHM, SKIPPED, SPECIAL, SWAP, UNBORN,
-    STAYS, TO_PARENT, TO_ZOMBIE, V2, WRITE, Y2007, YOUNG, ZERO,
+    STAYS, TO_PARENT, TO_ZOMBIE, V2, WRITE, Y2007, YOUNG, ZERO, VIRTUAL,
 )  # fmt: skip
 from .groups import move_charges, start_files, to_parent, write_file
 from .numa import allowed, change_nodes, follow_zone, write_cpuset
@@ -18,6 +18,7 @@ from .pages import attach, count_frame, detach, rehouse, release_hold, remove
 from .reclaim import push_back
 from .tables import find, find_vma, link, pte_at, sort_ptes, unlink, vpage_of, word_of
 from .zonelife import bury_zone, carry, found_zone, resize
+from .virtual import forget_all
 from .zones import copy_of, start_anew
 
 
@@ -271,6 +272,8 @@ def move(k, t, c):
         index_entries(k, c)
     if k.rewalk:
         change_container(k, mm, left)
+        if k.reclaim == VIRTUAL and k.mms[left] == 0:
+            forget_all(k, left)
     else:
         k.mapped[left] -= k.mm_rss[mm]
         k.mapped[c] += k.mm_rss[mm]
@@ -636,6 +639,8 @@ def set_limit(k, c, which, value):
         k.procs_limit[c] = value
     elif which == F_NUMFILES:
         k.files_limit[c] = value
+    elif which == F_VSWAP and k.reclaim == VIRTUAL:
+        k.vswap_limit[c] = value
     elif k.family != Y2007:
         return write_file(k, c, which, value)
     elif which == F_RSS:

@@ -27,8 +27,11 @@ METRICS = {
     "major_faults": "faults",
     "css": "references",
     "bill": "pages",
+    "vswap": "pages",
+    "penalty": "ms",
 }
-EXTRA = ("bill",)  # metrics that only some schemes count; in `summary` after the others
+# metrics that only some schemes count; in `summary` after the others
+EXTRA = ("bill", "vswap", "penalty")
 FRAME_KINDS = ("anon", "file", "special", "kernel")
 COLUMNS = {
     "table": ("scenario", "scheme", "container", "time", "metric", "value", "unit"),
@@ -59,6 +62,13 @@ def frame(name: str | tuple, rows: Iterable[tuple]):
 
 def pages_of(units: int, unit: int) -> int | float:
     return int(units) if unit == 1 else float(Fraction(int(units), unit))
+
+
+def shown(metric: str, value: int, unit: int) -> int | float:
+    """A sampled number in the unit of `METRICS`."""
+    if metric in ("usage", "bill"):
+        return pages_of(value, unit)
+    return value / 1e6 if metric == "penalty" else int(value)
 
 
 def samples(run) -> Iterator[tuple[int, list[list[int]], list[list[int]]]]:
@@ -93,8 +103,7 @@ def tidy(run) -> Iterator[tuple]:
     for time, books, _ in samples(run):
         for name, fields in zip(run.containers, books, strict=True):
             for (metric, what), value in zip(METRICS.items(), fields, strict=True):
-                if metric in ("usage", "bill"):
-                    value = pages_of(value, unit)
+                value = shown(metric, value, unit)
                 told = metric not in EXTRA or metric in counts
                 if told and (metric != "limit" or value < HUGE):
                     yield run.name, label, name, time, metric, float(value), what
@@ -132,7 +141,7 @@ def summary(run) -> Iterator[tuple]:
             int(k.major_faults[c]),
             sum(row[4] == name for row in kills),
             sum(row[8] == name for row in kills),
-            *(pages_of(getattr(k, what)[c], k.unit) for what in run.scheme.parts.counts),
+            *(shown(what, getattr(k, what)[c], k.unit) for what in run.scheme.parts.counts),
         )
 
 

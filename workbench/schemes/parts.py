@@ -9,7 +9,10 @@ from typing import NamedTuple
 CHOICES = {
     "record": ("none", "mapping", "walk", "page", "counted", "pair"),
     "lists": ("none", "fifo", "lru", "split", "global"),
-    "reclaim": ("none", "free", "unmap_all", "disown", "unmap_own", "free_own", "subtree"),
+    "reclaim": ("none", "free", "unmap_all", "disown", "unmap_own", "free_own", "subtree",
+                "virtual"),
+    "slots": ("half", "kept", "freed"),
+    "penalty": ("delay", "rate"),
     "at_limit": ("oom", "kill_current"),
     "move": ("stay", "rewalk", "migrate"),
     "placement": ("any", "own_zone", "shared_zone", "partition"),
@@ -24,7 +27,7 @@ CHOICES = {
     "kernel_memory": ("free", "charged"),
 }
 # the charge rule itself; everything else may be exchanged: see REFUSALS
-FIXED = {"record", "coverage", "files"}
+FIXED = {"record", "coverage", "files", "slots", "penalty"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,10 @@ class Parts:
     reclaim     "free" the page for everybody; "unmap_all" likewise, but it stays in its cache;
                 "disown" first what the container does not map, then free; "unmap_own" mappings
                 only; "free_own" likewise, and the frame goes with the last mapping; today's over
-                the "subtree" of whoever lacks room; or nothing
+                the "subtree" of whoever lacks room; "virtual": own mappings go one by one, out
+                into virtual slots; or nothing
+    slots       a virtual slot is kept when its page comes back; or kept while not half are taken
+    penalty     what virtual swapping costs a guest: a disk time a page, or a disk that busy
     at_limit    reclaim, then the container's OOM killer; or then kill the current task
     move        charges stay with the container, or every page is walked and follows
     placement   frames from any node; from a zone of the container's own; from that or a zone
@@ -80,6 +86,8 @@ class Parts:
     death: str = "stay"
     kernel_memory: str = "free"
     counts: tuple[str, ...] = ()
+    slots: str = "half"
+    penalty: str = "delay"
     fork_check: bool = False
     pushback: int = 0
     leader_moves: bool = False
@@ -130,6 +138,11 @@ REFUSALS = (
     Refusal(
         lambda p: p.lists == "global" and p.reclaim not in ("none", "unmap_own", "free_own"),
         "lists=global passes over others' pages; reclaim={reclaim} would take them, too",
+    ),
+    Refusal(
+        lambda p: p.reclaim == "virtual" and (p.record, p.lists) != ("pair", "fifo"),
+        "reclaim=virtual keeps a record of what is out: record=pair with lists=fifo, "
+        "not record={record} with lists={lists}",
     ),
     Refusal(
         lambda p: p.reclaim == "disown" and p.record == "pair",
