@@ -89,8 +89,7 @@ def page(tmp_path_factory):
 def books(tmp_path_factory):
     """A folder with notebooks: the tour, one long story, one that runs long."""
     folder = tmp_path_factory.mktemp("notebooks")
-    if TOUR.exists():
-        shutil.copy(TOUR, folder)
+    shutil.copy(TOUR, folder)
     for name, *lines in (
         ("attack", "ui = lab.explorer('exit_attack', ['first_touch', 'hand_over'])", "ui"),
         ("long", f"ui = lab.explorer({MEASURED!r}, engine='compiled')", "ui"),
@@ -198,6 +197,24 @@ def test_every_control_is_reached_by_tab(page, lab):
     wanted = {"Scenario", "Scheme 1", "Event slider", "Limit of V slider", "Events done",
               "▶ Play", "Step ▶", "First disagreement", "Follow page", "Experiment", "Save files"}
     assert wanted <= names
+
+
+def test_the_tour(page, lab):
+    """Every cell runs, the explorer appears and moves, a question is answered."""
+    open_notebook(page, lab, TOUR.name)
+    until(page, "shared_page under .*after event 5 of 15")  # a later cell has jumped there
+    press(page, handle("Event"), "ArrowRight")
+    until(page, "after event 6 of 15")
+    shot(page, "tour_explorer")
+    quiz = page.locator(".wb-quiz")
+    quiz.scroll_into_view_if_needed()
+    quiz.get_by_label("Answer").fill("4")
+    page.keyboard.press("Enter")
+    quiz.get_by_role("button", name="Check").click()
+    quiz.get_by_text("Right: 4.").wait_for()
+    shot(page, "tour_question")
+    assert page.locator(".jp-RenderedText[data-mime-type*=error]").count() == 0
+    assert page.problems == []
 
 
 def test_times_from_key_to_picture(page, lab):

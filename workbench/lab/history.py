@@ -125,11 +125,12 @@ class History:
 def compared(run: Run, k: State, user: int, kernel: int) -> tuple[int, str]:
     """The frames that charges would add up to if each were counted once, and what those are."""
     parts = run.scheme.parts
-    if parts.placement == "own_zone":
+    if parts.placement != "any":
         return user + kernel, "in use"  # every frame of a zone is its owner's
+    kernel = kernel if k.kernel_memory else 0
     if parts.coverage == "resident":
-        return user + (kernel if getattr(parts, "kernel_memory", False) else 0), "resident"
-    return int(k.mapped_pages), "mapped"
+        return user + kernel, "resident"
+    return int(k.mapped_pages) + kernel, "mapped"
 
 
 def per_node(k: State, zones: list[int]) -> list[int]:
