@@ -7,6 +7,7 @@ Standard library only. Words are separated by blanks; a blank inside a word is w
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote
@@ -19,6 +20,12 @@ from workbench.results.units import pages
 MOST = 4  # schemes side by side
 KEYS = ("schemes", "at", "page", "hide")  # beside parameters and limit.CONTAINER
 Limits = dict[str, int | None]
+
+
+@functools.cache
+def scheme(name: str) -> schemes.Scheme:
+    """`schemes.get`, which looks through its folder every time, for every slider's step."""
+    return schemes.get(name)
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class Experiment:
                 hint = did_you_mean(name, known)
                 raise ValueError(f"{self.scenario}: unknown parameter {name!r}{hint}")
             known[name].check(self.scenario, value)
-        labels = tuple(dict.fromkeys(schemes.get(s).label for s in self.schemes))
+        labels = tuple(dict.fromkeys(scheme(s).label for s in self.schemes))
         if not 1 <= len(labels) <= MOST:
             raise ValueError(f"{len(labels)} schemes: one to {MOST} can stand side by side")
         object.__setattr__(self, "schemes", labels)

@@ -10,12 +10,11 @@ from __future__ import annotations
 import ast
 import functools
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from workbench import scenarios, schemes
+from workbench import scenarios
 from workbench.kernel import AccessError, Knobs, State, choose
 from workbench.kernel.engine import advance, prepare
 from workbench.kernel.names import HUGE, SAMPLE_WIDTH, SAMPLED
@@ -23,12 +22,13 @@ from workbench.results import Run, tables
 from workbench.results.run import with_limits
 from workbench.trace import Op
 
-from .experiment import Experiment
+from .experiment import Experiment, scheme
 
 SAMPLES = 600  # points on a line, at most about twice as many
 COLUMNS = 48  # of the map
 ROWS = 36  # of the map
 KEPT = 48 << 20  # bytes of copies of the machine, all schemes together
+COPIES = 12  # of them, at most, for a scheme
 BUDGET = {"compiled": 500_000, "interpreted": 2_000}  # page accesses between two looks at `stop`
 Stop = Callable[[], bool]
 
@@ -77,7 +77,8 @@ class History:
     map_times: list[int]
     payers: list[list[tuple[int, ...]]]  # [column][row] -> containers that pay
     kills: list[tuple]  # rows of `tables.oom`
-    kept: list[tuple[int, State]] = field(default_factory=list)
+    room: int  # bytes for copies of the machine
+    kept: dict[int, State] = field(default_factory=dict)  # copies, after so many events
     cursor: tuple[int, State] | None = None
 
     @property
@@ -86,16 +87,22 @@ class History:
 
     def state(self, at: int) -> State:
         """The machine after `at` events. It changes at the next call: read it at once."""
-        if at == len(self.run.trace):
+        n = len(self.run.trace)
+        if at == n:
             return self.run.state
-        begun, k = self.cursor or (1 << 62, None)
-        near = bisect_right([t for t, _ in self.kept], at) - 1
-        if begun > at or (near >= 0 and self.kept[near][0] > begun):
+        done, k = self.cursor or (n, None)
+        near = max((t for t in self.kept if t <= at), default=-1)
+        if done > at or near > done:
             self.cursor = None
-            begun, k = self.kept[near] if near >= 0 else (0, first(self.run, 1, 0))
-            k = k.copy() if near >= 0 else k
-        do_run, rehash = movers(self.run.engine)
-        advance(k, self.run.trace, do_run, rehash, begun, at)
+            done, k = (near, self.kept[near].copy()) if near >= 0 else (0, first(self.run, 1, 0))
+        move, rehash = movers(self.run.engine)
+        gap = 1 + n // max(1, min(COPIES, self.room // bytes_of(k)))
+        while done < at:  # copies are made on the way, where the way is long
+            goal = min(at, done - done % gap + gap)
+            advance(k, self.run.trace, move, rehash, done, goal)
+            done = goal
+            if done % gap == 0 and gap > 64 and done not in self.kept:
+                self.kept[done] = k.copy()
         self.cursor = (at, k)
         return k
 
@@ -238,35 +245,35 @@ def film(
             if progress:
                 progress((i + share) / len(experiment.schemes))
 
-        run = Run(story.name, schemes.get(label), story.machine, story.knobs or Knobs(), trace,
+        run = Run(story.name, scheme(label), story.machine, story.knobs or Knobs(), trace,
                   engine, None, 0.0, dict(experiment.limits), story)  # fmt: skip
-        found.append(shoot(run, rows, told, KEPT // len(experiment.schemes)))
+        found.append(shoot(run, rows, told, KEPT // len(experiment.schemes), experiment.at))
     return Film(experiment, story, found, rows, dropped, time.perf_counter() - begun)
 
 
-def shoot(run: Run, rows: list[Row], told: Callable[[float], None], room: int) -> History:
-    """One run in slices: samples, map, copies of the machine on the way."""
+def shoot(run: Run, rows: list[Row], told: Callable[[float], None], room: int,
+          looked_at: int | None) -> History:  # fmt: skip
+    """One run in slices: samples, the map between them, a copy at the moment looked at."""
     n = len(run.trace)
     every = max(1, n // SAMPLES)
     told(0)
     k = run.state = first(run, n // every, every)
     move, rehash = movers(run.engine)
-    stops = cuts(n, COLUMNS)
+    stops = sorted({*cuts(n, COLUMNS), min(n, looked_at or n)})
     step = max(1, BUDGET[run.engine] * n // max(1, sum(run.trace.count)))
-    at, map_times, payers, kept = 0, [], [], []
-    size = bytes_of(k)
-    gap = max(1, len(stops) // max(1, min(5, room // size)))
-    for i, end in enumerate(stops):
-        if i and i % gap == 0 and size * len(kept) < room and n > 64:
-            kept.append((at, k.copy()))
+    at, map_times, payers, cursor = 0, [], [], None
+    for end in stops:
         while at < end:
             goal = min(end, at + step)
             advance(k, run.trace, move, rehash, at, goal)
             at = goal
             told(at / n)
+        if at == looked_at:
+            cursor = (at, k.copy())
         map_times.append(at)
         payers.append([tuple(tables.payers(run, k, row.number)) for row in rows])
-    return History(run, *columns(run), map_times, payers, list(tables.oom(run)), kept)
+    return History(run, *columns(run), map_times, payers, list(tables.oom(run)), room,
+                   cursor=cursor)  # fmt: skip
 
 
 def bytes_of(k: State) -> int:
