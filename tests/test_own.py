@@ -238,8 +238,8 @@ DYNAMIC = {
     "x = k.entry_owner[owner(k, page) - 1 - c]": "entry_owner[-3]: it has rows 0 to",
     "k.failcnt[c + 99] = 1": "failcnt[100]: it has rows 0 to 2",
     "k.entry_shift[c] = 1 << 40": "entry_shift[1] = 1099511627776: -2147483648 to 2147483647 fits",
-    "k.usage[c] -= paid + 1": "the charge of container 1 would be -1; take back (`uncharge`) only",
-    "uncharge(k, c, paid + 1, page)": "container 1 is charged 1 units, and more are taken back",
+    "k.usage[c] -= paid + 1": "the charge of container 1 would be -1; `uncharge` only what was",
+    "uncharge(k, c, paid + 1, page)": "container 1 is charged 1 units, less than is taken back",
     "x = paid // (c - c)": "division by zero",
     "x = paid % (c - c)": "division by zero",
     "assert paid == 7, 'seven'": "the assertion fails: seven",
@@ -361,3 +361,73 @@ def test_a_failed_swap_read_of_the_patch_is_not_the_hooks_mistake():
         case = random_case(seed, "swap")
         simulate(case.trace, own, Machine(**case.machine), as_knobs(case.knobs),
                  engine="interpreted")  # fmt: skip
+
+
+# ---- the contract suite on a user's scheme -------------------------------------------------------
+
+
+def test_the_report_says_what_is_kept_what_is_broken_and_how():
+    last_mapper(promises=["sum_is_mapped", "own_action_only"])
+    report = schemes.check("last_mapper")
+    assert [v.promise for v in report] == list(schemes.PROMISES)
+    assert report["sum_is_mapped"].word == "kept"
+    assert report["own_action_only"].word == "broken" and report.lies == [report["own_action_only"]]
+    assert report["shares_frames"].word == "not claimed, not broken"
+    assert report["empty_owes_nothing"].word == "not claimed"
+    one, two, what = report["own_action_only"].steps()
+    assert "touch" in one and "touch" in two and "not by its own action" in what
+    assert len(report["own_action_only"].world.steps) == 2, "the shortest there is"
+    text, page = str(report), report._repr_html_()
+    assert text == repr(report) and "120 random worlds: 1 kept, 1 broken" in text
+    for step in (one, two, what):
+        assert step in text and step in page
+    assert page.count("<tr>") == 7
+
+
+def test_a_hook_that_fails_in_the_suite_is_named():
+    source = LAST_MAPPER.replace("uncharge(k, payer, 1, page)", "uncharge(k, payer, 9, page)")
+    own = last_mapper(source=source)
+    with pytest.raises(HookError, match=r"hook mapped, line 10 \(uncharge\(k, payer, 9, page\)\)"):
+        schemes.check(own)
+
+
+def test_check_and_template_on_the_command_line(tmp_path, capsys):
+    from workbench import cli
+
+    assert cli.main(["schemes", "template"]) == 0
+    path = tmp_path / "mine.py"
+    path.write_text(capsys.readouterr().out)
+    assert cli.main(["schemes", "check", str(path), "--seeds", "20"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("mine: Last mapper: whoever mapped a page last pays")
+    assert "sum_is_mapped (charges add up to the distinct mapped pages): kept" in out
+    path.write_text(path.read_text().replace('"shares_frames": True', '"own_action_only": True'))
+    assert cli.main(["schemes", "check", str(path), "--seeds", "20"]) == 1
+    assert "1 of the promises made are broken" in capsys.readouterr().err
+    assert cli.main(["schemes", "check", "first_tuch"]) == 2
+    assert "did you mean first_touch?" in capsys.readouterr().err
+
+
+def test_the_template_is_the_tested_scheme():
+    """Its hooks are those of these tests, and of the notebook."""
+    import ast
+
+    def bodies(text: str) -> dict[str, str]:
+        found = {}
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.FunctionDef):
+                drop = isinstance(node.body[0], ast.Expr)
+                found[node.name] = "\n".join(ast.unparse(line) for line in node.body[drop:])
+        return found
+
+    assert bodies(schemes.template()) == bodies(LAST_MAPPER)
+
+
+def test_what_is_computed_of_a_users_scheme_is_measured_not_believed():
+    from workbench.schemes import matrix
+
+    last_mapper(promises=["own_action_only"])
+    row = matrix.row("last_mapper")
+    assert row["number changes only by own action"] == "no", "claimed, but broken"
+    assert row["sharing of frames"] == "yes", "not claimed, but so"
+    assert row["fair for shared pages"] == "0 and 1", "the last of two pays all"

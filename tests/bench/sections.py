@@ -245,12 +245,13 @@ print(bare, time.perf_counter() - begun)
 """
 
 
-def in_process(code: str, **environment: str) -> list[float]:
+def in_process(code: str, *arguments: str, **environment: str) -> list[float]:
     """Run a script in a new Python; the numbers it prints, then the wall time of the process."""
     env = os.environ | {"PYTHONPATH": str(ROOT)} | environment
     begun = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, *arguments], env=env, cwd=ROOT, capture_output=True, text=True,
+        check=True,
     )
     return [*map(float, done.stdout.split()), time.perf_counter() - begun]
 
@@ -384,6 +385,100 @@ def resident() -> int:
         return 0
 
 
+# ---- schemes that users write ----------------------------------------------------------------
+
+COMPILE = """
+import sys, time
+from workbench import schemes
+from workbench.kernel import compiled
+begun = time.process_time()
+compiled.functions()
+engine = time.process_time() - begun
+took = []
+for name in sys.argv[1:]:
+    begun = time.process_time()
+    for hook, function in schemes.get(name).hooks.items():
+        compiled.hook_address(function, hook)
+    took.append(time.process_time() - begun)
+print(engine, *took)
+"""
+
+
+def own(bench: Bench) -> None:
+    """A user's scheme against the same hooks built in; what one more scheme costs."""
+    events = 200_000 if bench.quick else 1_000_000
+    own_names = {"first_touch": "own_first_touch", "fraction": "own_fraction"}
+    try:
+        for built_in, name in own_names.items():
+            schemes.register(name, base=built_in)
+        own_speed(bench, events, own_names)
+        others_speed(bench, events, list(own_names.values()))
+    finally:
+        for name in own_names.values():
+            schemes.forget(name)
+    own_compile(bench)
+
+
+def own_speed(bench: Bench, events: int, own_names: dict[str, str]) -> None:
+    """Churn (a hook at every event), hits, and a limit that binds; ratios of medians."""
+    pages = SIZES[0]
+    churn, first = traces.churn(pages, events, 100, 4)
+    page = traces.zipf(pages, events)
+    half = traces.limited(traces.trace_of(pages, 0, 0, page, 1), len(np.unique(page)) // 2)
+    cases = {"churn": (churn, first), "hits": (traces.hits(pages, events, 100), 100),
+             "limit at half": (half, 1)}  # fmt: skip
+    rows = []
+    for case, (trace, first) in cases.items():
+        names = [n for pair in own_names.items() for n in pair]
+        replays = {n: Replay(trace, n).warm_up(first) for n in names}
+        work = {
+            n: (r.prepared, lambda r=r, first=first, trace=trace: r.go(first, len(trace)))
+            for n, r in replays.items()
+        }
+        took = interleaved(work, max(bench.runs, 5), len(trace) - first)
+        for built_in, name in own_names.items():
+            speed = took[built_in].median / took[name].median
+            rows.append([f"{case}, {built_in}", str(took[built_in]), str(took[name]), times(speed)])
+            bench.aim(f"own scheme, {case}, {built_in}: share of the built-in's speed", speed, 0.7,
+                      least=True)  # fmt: skip
+            bench.found[f"own {case} {built_in}"] = {"times": took, "speed": speed}
+    head = ["", "built in, CPU ns/event", "the same hooks, a user's", "speed"]
+    bench.show(f"own schemes: {events:,} events, {pages:,} pages", head, rows)
+
+
+def others_speed(bench: Bench, events: int, own_names: list[str]) -> None:
+    """first_touch, before and after other schemes have been compiled and used."""
+    trace, first = traces.churn(SIZES[0], events, 100, 4)
+    replay = Replay(trace, "first_touch").warm_up(first)
+    work = {"first_touch": (replay.prepared, lambda: replay.go(first, len(trace)))}
+    before = interleaved(work, max(bench.runs, 5), len(trace) - first)["first_touch"]
+    for name in own_names:
+        schemes.register(f"{name}_more", base=name, references="all")
+        Replay(trace, f"{name}_more").warm_up(len(trace))
+        schemes.forget(f"{name}_more")
+    later = interleaved(work, max(bench.runs, 5), len(trace) - first)["first_touch"]
+    bench.show("first_touch beside other schemes", ["", "CPU ns/event"],
+               [["before", str(before)], ["after two more were compiled and used", str(later)]])
+    slower = later.median / before.median
+    bench.aim("first_touch after two more schemes: times as slow", slower, 1.1)
+    bench.found["beside"] = {"before": before, "later": later}
+
+
+def own_compile(bench: Bench) -> None:
+    """CPU seconds from an empty cache: the engine, then every scheme's hooks."""
+    every = schemes.names()
+    with tempfile.TemporaryDirectory() as cache:
+        engine, *hooks = in_process(COMPILE, *every, XDG_CACHE_HOME=cache)[: 1 + len(every)]
+    worst = max(hooks)
+    bench.show("compiling from nothing", ["", "CPU s", "of the engine"],
+               [["engine", f"{engine:.2f}", ""],
+                *([n, f"{t:.2f}", f"{t / engine:.1%}"] for n, t in zip(every, hooks, strict=True))])
+    bench.found["compile"] = {"engine": engine, "hooks": dict(zip(every, hooks, strict=True))}
+    bench.aim("one more scheme: share of the engine's compile time, median",
+              float(np.median(hooks)) / engine, 0.05)
+    bench.aim("one more scheme: share of the engine's compile time, dearest", worst / engine, 0.05)
+
+
 SECTIONS = {
-    "single": single, "shared": shared, "flat": flat, "user": user, "memory": memory,
+    "single": single, "shared": shared, "flat": flat, "user": user, "memory": memory, "own": own,
 }  # fmt: skip

@@ -85,7 +85,7 @@ class View:
         k = vars(self)["k"]
         if name == "warnings" and not k.has_broken:  # a failed swap read gives back twice (CH3)
             c = self.usage.at
-            raise Below(f"container {c} is charged {k.usage[c]} units, and more are taken back")
+            raise Below(f"container {c} is charged {k.usage[c]} units, less than is taken back")
         if name not in SCALARS:
             raise TypeError(f"{name} is a column; write k.{name}[...] = ...")
         if not isinstance(value, int):
@@ -134,7 +134,7 @@ def blame(scheme: str, name: str, hook: Callable, problem: Exception) -> HookErr
         trace = trace.tb_next
     said = str(problem)
     if isinstance(problem, Below):
-        said += "; take back (`uncharge`) only what was charged, from whom it was charged"
+        said += "; `uncharge` only what was charged, from whom it was charged"
     elif isinstance(problem, ZeroDivisionError):
         said = "division by zero; test the divisor first"
     elif isinstance(problem, AssertionError):

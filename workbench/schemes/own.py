@@ -172,13 +172,19 @@ def close(step: dis.Instruction) -> bool:
     return did_you_mean(step.argval, STATE).startswith("; did")
 
 
-def make(name: str, found: dict, hooks: Iterable[str]) -> SimpleNamespace:
+class Module(SimpleNamespace):
+    """What a scheme's module has, for one that is none; equal to itself alone."""
+
+    __eq__, __hash__ = object.__eq__, object.__hash__
+
+
+def make(name: str, found: dict, hooks: Iterable[str]) -> Module:
     """A module of a user's scheme, from the names that a scheme's module may define.
 
     Raises HookError for a hook, ValueError for anything else that is wrong.
     """
     frozen: dict = {"codes": {}}
-    module = SimpleNamespace(
+    module = Module(
         TITLE=found.get("TITLE") or name,
         SOURCE=found.get("SOURCE") or "yours",
         ASSUMED=found.get("ASSUMED") or "",
