@@ -294,6 +294,28 @@ def test_a_payer_is_a_container():
         assert one == two and f"returns {body[7:]}; it returns a container, 0 to 2" in one
 
 
+@pytest.mark.parametrize("change, hook, expected", [
+    (("uncharge(k, owner(k, page), 1, page)", "k.failcnt[c] += 0"), "unmapped",
+     "leaves container 2 charged 1 units more"),
+    (("        uncharge(k, payer, 1, page)\n", ""), "mapped",
+     "leaves container 1 charged 1 units more"),
+    (("0 if payer == c else 1, page)", "2, page)"), "mapped",
+     "leaves container 1 charged 1 units more"),
+])  # fmt: skip
+def test_units_that_do_not_add_up(change, hook, expected):
+    b = two_mappers()
+    b.unmap("a", "libc"), b.map("b", "libc"), b.unmap("b", "libc")
+    said = set()
+    for engine in BOTH:
+        source = LAST_MAPPER.replace(*change)
+        assert source != LAST_MAPPER
+        with pytest.raises(HookError, match=f"scheme last_mapper, hook {hook}, line") as caught:
+            replay(b.build(), last_mapper(source=source), engine=engine)
+        said.add(str(caught.value))
+    (one,) = said
+    assert expected in one and "at event " in one
+
+
 def test_the_line_is_the_users_where_a_helper_fails():
     source = """
     def helper(k, i):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from .config import Knobs, Machine
-from .guard import HookError
+from .guard import HookError, audited, balanced
 from .names import HANG
 from .replay import run, truth
 from .state import State
@@ -88,6 +88,33 @@ def explain_trouble(trace, scheme, machine, knobs, i: int) -> None:
     raise HookError(f"scheme {scheme.label}: a hook fails at event {i + 1}, compiled only")
 
 
+def balance(k: State, trace, scheme, machine, knobs, engine: str) -> None:
+    """Where a user's charges are not what the records are worth, find the hook, by bisection.
+
+    Raises HookError. Cost: one look at every record; log2(events) replays where they do not agree.
+    """
+    if balanced(k):
+        return
+
+    def after(events: int) -> State:
+        k, do_run, do_rehash = prepare(trace, scheme, machine, knobs, engine, 1, 0, 0)
+        advance(k, trace, do_run, do_rehash, 0, events)
+        return k
+
+    good, bad = 0, len(trace)
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if balanced(after(middle)) else (good, middle)
+    k = after(good)
+    k = k if isinstance(k.usage, list) else k.as_plain()
+    k.hooks = [audited(scheme.label, *hook) for hook in scheme.hooks.items()]
+    try:
+        advance(k, trace, run, rehash, good, bad)
+    except HookError as error:
+        raise named(trace, error, good) from None
+    raise named(trace, HookError(f"scheme {scheme.label}: charges and records part"), good)
+
+
 def named(trace, error: HookError, i: int) -> HookError:
     """The error with the event it happened in."""
     event = next(islice(trace.events(), i, None))
@@ -134,6 +161,8 @@ def simulate(
         advance_named(k, trace, scheme, machine, knobs, do_run, do_rehash, start, stop)
         if progress:
             progress(stop, n)
+    if scheme.own:
+        balance(k, trace, scheme, machine, knobs, engine)
     return k
 
 

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 
 from .layout import COLUMNS, SCALARS
+from .names import HEADS, PAGE_RECORD
 
 BITS = {name: bits for table in COLUMNS.values() for name, bits in table.items()}
 RESULTS = {"price": "number of units", "payer": "container"}  # hooks whose result counts
@@ -121,6 +122,44 @@ def guarded(scheme: str, name: str, hook: Callable) -> Callable:
         return int(result)
 
     return call
+
+
+def drift(k) -> list[int]:
+    """Per container: units charged beyond what its charge records are worth."""
+    beyond = [int(units) for units in k.usage]
+    for e in range(HEADS * k.containers, k.entries_top):
+        if k.entry_owner[e] >= 0:
+            beyond[k.entry_owner[e]] -= int(k.worth(k, e))
+    return beyond
+
+
+def balanced(k) -> bool:
+    """Whether the charges are what the records are worth, where that can be said of a scheme."""
+    plain = not (k.has_broken or k.hung or k.tree or k.kernel_memory)
+    return k.record < PAGE_RECORD or not plain or not any(drift(k))
+
+
+def audited(scheme: str, name: str, hook: Callable) -> Callable:
+    """The hook, interpreted; raises HookError where it changes a charge and no record."""
+    call = guarded(scheme, name, hook)
+
+    def look(k, page: int, c: int, paid: int) -> int:
+        before = drift(k)
+        result = call(k, page, c, paid)
+        if name in ("mapped", "born"):
+            before[c] -= paid
+        for box, (due, there) in enumerate(zip(before, drift(k), strict=True)):
+            if due != there:
+                what = (
+                    f"leaves container {box} charged {abs(there - due)} units "
+                    f"{'more' if there > due else 'less'} than its records are worth; settle what "
+                    "was paid (`pay_or_return`), uncharge what a record was worth, and give "
+                    "`worth` where that is not one page"
+                )
+                raise mistake(scheme, name, hook, hook.__code__.co_firstlineno, what)
+        return result
+
+    return look
 
 
 def blame(scheme: str, name: str, hook: Callable, problem: Exception) -> HookError:
