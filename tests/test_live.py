@@ -119,13 +119,13 @@ def test_what_a_kernel_cannot_be_told_is_refused_by_name(op, arguments, why):
 @pytest.mark.parametrize("seed", range(6))
 def test_engine_and_ledger_agree_on_random_traces(seed):
     trace = live.random_trace(300, 1000 + seed)
-    assert live.forecast(trace, live.SCHEME).usage == live.forecast(trace, live.LEDGER).usage
+    assert live.forecast(trace, "cgroup_v1").usage == live.forecast(trace, live.LEDGER).usage
 
 
 @pytest.mark.parametrize("name", UNLIMITED)
 def test_engine_and_ledger_agree_on_stories(name):
     trace = stories.all_stories()[name]()
-    assert live.forecast(trace, live.SCHEME).usage == live.forecast(trace, live.LEDGER).usage
+    assert live.forecast(trace, "cgroup_v1").usage == live.forecast(trace, live.LEDGER).usage
 
 
 def test_random_traces_have_everything_in_them():
@@ -142,7 +142,7 @@ def test_random_traces_have_everything_in_them():
 @pytest.mark.parametrize("capture", GOLDEN, ids=lambda c: f"{c.name}-{c.host}")
 def test_golden(capture):
     """Every number a kernel gave, when it was asked, is the one predicted now."""
-    for row in live.compared(capture, live.SCHEME):
+    for row in live.compared(capture):
         assert row.compared and not row.wrong, row.first
 
 
@@ -169,8 +169,8 @@ def test_a_wrong_number_is_found_and_explained():
     capture = capture_of("moved_task")
     usage = [list(row) for row in capture.usage]
     usage[6][2] += 1
-    rows = live.compared(replace(capture, usage=usage), live.SCHEME)
-    row = next(row for row in rows if row.what == f"usage under {live.SCHEME}")
+    rows = live.compared(replace(capture, usage=usage))
+    row = next(row for row in rows if row.what == "usage under cgroup_v1")
     assert row.wrong == 1
     assert "event 7, a touch_write h[30-49]: B has 21 pages charged, 20 predicted" in row.first
 

@@ -16,7 +16,7 @@ def validate(
         typer.Argument(metavar="[SCENARIO_OR_TRACE ...]", show_default=False,
                        help="Stories of the live kernel, scenarios, traces; none: every story."),
     ] = None,
-    host: Annotated[str, typer.Option(help="live, uml, qemu, or golden: captures as shipped.")] = (
+    host: Annotated[str, typer.Option(help="live, uml, qemu, qemu-v2, golden: as captured.")] = (
         "live"
     ),
     scheme: Annotated[str | None, typer.Option(help="What predicts; the kernel's own when not "

@@ -23,20 +23,21 @@ from .agreement import (
     Row,
     compare_bounds,
     compare_mapped,
+    compare_nodes,
     compare_usage,
     forecast,
     has_limits,
 )
 from .capture import Capture, CaptureError, from_log
-from .guests import UserMode
+from .guests import Machine, MachineV2, UserMode
 from .hosts import Live, Unavailable, clean
 from .plan import Inexpressible, write_plan
 from .random_trace import random_oom, random_trace
 from .stories import all_stories
 
-HOSTS = {host.name: host for host in (Live, UserMode)}
+HOSTS = {host.name: host for host in (Live, UserMode, Machine, MachineV2)}
 GOLDEN = Path(__file__).parent / "golden"
-SCHEME = "cgroup_v1"
+SCHEMES = {1: "cgroup_v1", 2: "cgroup_v2"}  # version of the groups -> the kernel's own rule
 CHUNK = 1000  # events of one random trace
 OOMS = 20  # random traces that end in a kill
 LOOKS = 40  # at the page maps, in the course of a trace
@@ -117,7 +118,7 @@ def validate(
     source: str | Trace | Iterable[str | Trace] | None = None,
     host: str = "live",
     *,
-    scheme: str = SCHEME,
+    scheme: str | None = None,
     events: int = 0,
     seed: int = 0,
     save: str | Path | None = None,
@@ -126,7 +127,9 @@ def validate(
     """Execute scenarios on a real kernel and compare with what a scheme predicts, event by event.
 
     source  stories (`workbench.live.stories`), scenarios, traces or their files; None: all stories
-    host    "live": this machine, "golden": captures shipped with the package
+    host    "live": this machine; "uml": User-Mode Linux; "qemu", "qemu-v2": eight fake NUMA
+            nodes, groups of version 1 or 2; "golden": captures shipped with the package
+    scheme  what predicts (None: cgroup_v1 or cgroup_v2, as the kernel's groups are)
     events  that many random events (in traces of 1,000), from `seed` on
     save    a folder that takes a capture of each
 
@@ -169,9 +172,9 @@ def golden() -> list[Capture]:
     return [Capture.load(path) for path in sorted(GOLDEN.glob("*.zip"))]
 
 
-def compared(found: Capture, scheme: str) -> list[Row]:
-    """Every comparison that a capture allows."""
-    said = forecast(found.trace, scheme)
+def compared(found: Capture, scheme: str | None = None) -> list[Row]:
+    """Every comparison that a capture allows; the scheme is the kernel's own by default."""
+    said = forecast(found.trace, scheme or SCHEMES[found.cgroup])
     rows = compare_usage(found, said)
     if has_limits(found.trace):
         rows += compare_bounds(found, said)
@@ -179,4 +182,6 @@ def compared(found: Capture, scheme: str) -> list[Row]:
         rows += compare_usage(found, forecast(found.trace, LEDGER))
     if found.mapped and not has_limits(found.trace):
         rows += compare_mapped(found)
+    if found.nodes:
+        rows.append(compare_nodes(found))
     return rows

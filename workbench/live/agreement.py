@@ -273,7 +273,8 @@ def walk(trace: Trace, scheme: str, machine: Machine | None = None) -> Iterator[
 
     What was charged in advance is given back each time, as the runner has the kernel do.
     """
-    machine = machine or Machine(swap=0)  # swap areas are the whole machine's: none is made
+    nodes = 1 + max((task.node for task in trace.tasks), default=0)
+    machine = machine or Machine(nodes=nodes, swap=0)  # swap is the whole machine's: none is made
     for k in stepped(trace, schemes.get(scheme), machine, BARE, engine="interpreted"):
         for c in range(k.containers):
             drain(k, c)
@@ -300,16 +301,46 @@ def compare_mapped(capture: Capture) -> list[Row]:
     return [*rows, pss] if pss.compared else rows
 
 
-def pss_of_mms(k) -> dict[int, Fraction]:
-    """Pages of every mm, each divided by its number of mappings."""
-    found: dict[int, Fraction] = {}
+def compare_nodes(capture: Capture, scheme: str = "zone") -> Row:
+    """Distinct mapped frames of each container by NUMA node, with a zone of its own for each."""
+    row = Row(capture, f"mapped frames by node under {scheme}")
+    nodes = len(next(iter(next(iter(capture.nodes.values())).values())))
+    for n, k in enumerate(walk(capture.trace, scheme, Machine(nodes=nodes, swap=0))):
+        if n in capture.nodes:
+            wanted = mapped_by_node(k, nodes)
+            for c, real in capture.nodes[n].items():
+                for node in range(nodes):
+                    row.tell(n, c, real[node], wanted[c][node], f"pages mapped on node {node}")
+    return row
+
+
+def mapped_by_node(k: State, nodes: int) -> list[list[int]]:
+    """Container -> node -> distinct pages mapped."""
+    found = [[0] * nodes for _ in range(k.containers)]
+    for page, mms in mappers(k):
+        for c in {int(k.mm_container[mm]) for mm in mms}:
+            found[c][int(k.zone_node[k.page_zone[page]])] += 1
+    return found
+
+
+def mappers(k: State) -> Iterator[tuple[int, list[int]]]:
+    """Every mapped page with the mms that map it."""
     for page in range(k.pages_top):
         maps = int(k.page_maps[page])
-        pte = int(k.page_rmap[page]) - 1
+        pte, mms = int(k.page_rmap[page]) - 1, []
         for _ in range(maps + int(k.page_swaps[page]) if maps else 0):
             word = int(k.word[word_of(k, pte)])
             if word & PRESENT:
-                mm = (word >> 40) - 1
-                found[mm] = found.get(mm, Fraction(0)) + Fraction(1, maps)
+                mms.append((word >> 40) - 1)
             pte = int(k.pte_next[pte])
+        if mms:
+            yield page, mms
+
+
+def pss_of_mms(k: State) -> dict[int, Fraction]:
+    """Pages of every mm, each divided by its number of mappings."""
+    found: dict[int, Fraction] = {}
+    for _, mms in mappers(k):
+        for mm in mms:
+            found[mm] = found.get(mm, Fraction(0)) + Fraction(1, len(mms))
     return found

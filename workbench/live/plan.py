@@ -45,7 +45,8 @@ class Planner:
         for number, box in enumerate(trace.containers):
             parent = above.get(getattr(box, "parent", None) or "root", 0) or -1
             limit = -1 if box.limit is None else box.limit
-            yield f"group {parent} {limit} {int(number not in later)}"
+            node = next((t.node for t in trace.tasks if t.container == box.name), 0)
+            yield f"group {parent} {limit} {int(number not in later)} {node}"
         for thing in trace.objects:
             if thing.kind not in KINDS:
                 raise Inexpressible(f"object {thing.name}: {thing.kind} pages are the kernel's own")

@@ -161,6 +161,22 @@ def replaced_program() -> Trace:
     return b.build()
 
 
+def fake_numa() -> Trace:
+    """A on node 2 and B on node 3 share 50 pages of a file: they lie where A took them."""
+    b = TraceBuilder()
+    for box, node, pages in (("A", 2, 500), ("B", 3, 300)):
+        b.task(box.lower(), b.container(box), node)
+        b.anon(f"h_{box}", pages)
+    b.file("f", 150)
+    b.touch_write("a", "h_A")
+    b.touch_read("a", "f", 0, 100)
+    b.touch_write("b", "h_B")
+    b.touch_read("b", "f", 50, 100)
+    b.exit("a")
+    b.touch_read("b", "f", 0, 50)
+    return b.build()
+
+
 # ---- at a limit ----------------------------------------------------------------------------------
 # What the kernel needs for itself (page tables, the cache's own tree) is there before, and root's.
 

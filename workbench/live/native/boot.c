@@ -21,7 +21,7 @@ static void load_modules(const char *folder) { /* in the order of their names */
     char path[512];
     snprintf(path, sizeof path, "%s/%s", folder, list[i]->d_name);
     int fd = open(path, O_RDONLY);
-    if (syscall(SYS_finit_module, fd, "", 0)) perror(path);
+    if (syscall(SYS_finit_module, fd, "", strstr(path, ".ko.") ? 4 /* compressed */ : 0)) perror(path);
     close(fd);
   }
 }

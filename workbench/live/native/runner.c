@@ -30,12 +30,12 @@
 
 enum { BALLAST = TASKS - 1, DEATHS_MS = 5000, ANSWER_MS = 60000, TRIES = 5 };
 
-static struct { char dir[512]; long limit, kmem; int parent, there, limited, usage, kernel, failcnt, kills; } groups[GROUPS];
+static struct { char dir[512]; long limit, kmem; int parent, there, node, limited, usage, kernel, failcnt, kills; } groups[GROUPS];
 static struct { char kind[8]; long pages; int fd; uint64_t base, step; void *view; } objects[OBJECTS];
 static struct { int process, group, refs, pid, alive; } tasks[TASKS];
 static int n_groups, n_objects, n_tasks, version, event, quiet_fd, again;
 static long deaths; /* by SIGKILL */
-static char guard[400], cpuset[256], files[256], mount_point[256], name[64];
+static char guard[400], sets[256], cpuset[330], files[256], mount_point[256], name[64];
 static int guard_usage, guard_limit, drain_flush;
 static struct { const char *name; int usage, kernel; } own[] = {{"ballast", 0, 0}, {"overhead", 0, 0}, {"drain", 0, 0}};
 static pid_t sweeper;
@@ -191,6 +191,23 @@ static int ask(int t, enum command command, int o, int64_t page, int count, int 
 
 static int attach(int t, const char *dir) { return write_to(dir, "cgroup.procs", "%d", tasks[t].pid); }
 
+/* On a machine with NUMA nodes a group is also a set of its own node, where such sets are. */
+static int attach_to_node(int t, int g) {
+  char dir[400];
+  if (!cpuset[0] || g <= 0) return 0;
+  snprintf(dir, sizeof dir, "%s/g%d", cpuset, g);
+  return attach(t, dir);
+}
+
+static void make_node_set(int g) {
+  char dir[400];
+  if (!cpuset[0] || g <= 0) return;
+  snprintf(dir, sizeof dir, "%s/g%d", cpuset, g);
+  if (mkdir(dir, 0755) && errno != EEXIST) fail("cannot make the set %s: %s", dir, strerror(errno));
+  if (write_to(dir, "cpuset.cpus", "0") || write_to(dir, "cpuset.mems", "%d", groups[g].node))
+    fail("cannot put %s on node %d", dir, groups[g].node);
+}
+
 static void begin_process(int t, int group) {
   char number[16];
   snprintf(number, sizeof number, "%d", t);
@@ -238,6 +255,7 @@ static void make_group(int g) {
   if (mkdir(groups[g].dir, 0755)) { fprintf(out, "refused %d %d\n", event, errno); return; }
   open_files(g);
   if (version == 1) write_to(groups[g].dir, "memory.swappiness", "0");
+  make_node_set(g);
   if (groups[g].limit >= 0) set_limit(g);
 }
 
@@ -482,6 +500,7 @@ static void one(const char *op, long *a) {
   else if (!strcmp(op, "move")) {
     if (t != p) return; /* memory follows the thread group's leader */
     int failed = attach(p, groups[a[1]].dir);
+    if (!failed) failed = attach_to_node(p, a[1]);
     if (failed) fprintf(out, "refused %d %d\n", event, failed); else tasks[p].group = a[1];
   } else if (!strcmp(op, "exit")) {
     if (--tasks[p].refs) return;
@@ -540,7 +559,10 @@ static void prepare(int step) {
   many.rlim_cur = many.rlim_max;
   setrlimit(RLIMIT_NOFILE, &many);
   snprintf(guard, sizeof guard, "%s/%s", mount_point, name);
+  if (sets[0]) snprintf(cpuset, sizeof cpuset, "%s/%s", sets, name);
   begin_sweeper();
+  if (cpuset[0] && (mkdir(cpuset, 0755) || write_to(cpuset, "cpuset.cpus", "0") || write_to(cpuset, "cpuset.mems", "0-%d", n_nodes - 1)))
+    fail("cannot make the set %s", cpuset);
   if (mkdir(files, 0700)) fail("cannot make %s: %s", files, strerror(errno));
   if (mkdir(guard, 0755)) fail("cannot make the group %s: %s", guard, strerror(errno));
   if (version == 2) write_to(guard, "cgroup.subtree_control", "+memory");
@@ -595,8 +617,10 @@ int run_plan(const char *plan, const char *log) {
     if (sscanf(line, "cgroup %255s %d", mount_point, &version) == 2) continue;
     if (sscanf(line, "name %63s", name) == 1 || sscanf(line, "files %255s", files) == 1) continue;
     if (sscanf(line, "cpu %d", &cpu) == 1 || sscanf(line, "step %d", &step) == 1 || sscanf(line, "nodes %d", &n_nodes) == 1) continue;
-    if (sscanf(line, "group %ld %ld %ld", a, a + 1, a + 2) == 3 && n_groups < GROUPS) {
-      groups[n_groups].parent = a[0]; groups[n_groups].limit = a[1]; groups[n_groups++].there = a[2];
+    if (sscanf(line, "sets %255s", sets) == 1) continue;
+    if (sscanf(line, "group %ld %ld %ld %ld", a, a + 1, a + 2, a + 3) == 4 && n_groups < GROUPS) {
+      groups[n_groups].parent = a[0]; groups[n_groups].limit = a[1];
+      groups[n_groups].there = a[2]; groups[n_groups++].node = a[3];
     } else if (sscanf(line, "object %7s %ld", word, a) == 2 && n_objects < OBJECTS - 1) {
       strcpy(objects[n_objects].kind, word); objects[n_objects++].pages = a[0];
     } else if (sscanf(line, "task %ld %ld", a, a + 1) == 2 && n_tasks < BALLAST) {
@@ -612,6 +636,7 @@ int run_plan(const char *plan, const char *log) {
       if (a[1]) {
         begin_process(n_tasks, a[0]);
         int failed = attach(n_tasks, groups[a[0]].dir);
+        if (!failed) failed = attach_to_node(n_tasks, a[0]);
         if (failed) fail("cannot move a task into %s: %s", groups[a[0]].dir, strerror(failed));
       }
       n_tasks++;
