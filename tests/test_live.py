@@ -326,3 +326,82 @@ def test_ledger_knows_the_rules_it_is_asked_about():
     b.exit("a")
     books = ledger.Ledger(b.build())
     assert [books.after(n)[1] for n in range(3)] == [0, 4, 2]
+
+
+# ---- prediction and measurement on one chart -----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shown():
+    return live.validate(["shared_mapping", "oom_first_comer", "near_the_limit", "fake_numa"],
+                         "golden")  # fmt: skip
+
+
+@pytest.mark.parametrize("name, what, words", [
+    ("shared_mapping", "usage", "all 18 numbers are as predicted; A ends at 10; B ends at 5."),
+    ("oom_first_comer", "usage", "Killed on Linux 6.18.44: early at event 9."),
+    ("near_the_limit", "failcnt", "A ends at 63."),
+    ("fake_numa", "nodes", "B on node 2 ends at 100; B on node 3 ends at 350."),
+])
+def test_chart_of_prediction_and_measurement(shown, name, what, words):
+    chart = shown.plot(name, what)
+    assert words in chart.sentence
+    assert {*chart.data["scheme"]} >= {"zone" if what == "nodes" else "cgroup_v1"}
+    assert len(chart.axes[0].lines) >= 2
+
+
+def test_a_chart_tells_a_difference():
+    from workbench.charts import describe_beside
+
+    capture = capture_of("shared_mapping")
+    wrong = live.Agreement(captures=[capture], scheme="first_touch").plot("shared_mapping")
+    assert "3 of 18 numbers differ, the first at event 5" in wrong.sentence
+    assert describe_beside(wrong.data) == wrong.sentence
+
+
+@pytest.mark.parametrize("name, what, why", [
+    ("shared_maping", "usage", "did you mean shared_mapping"),
+    ("shared_mapping", "nodes", "NUMA nodes"),
+])
+def test_no_chart_of_what_was_not_captured(shown, name, what, why):
+    with pytest.raises(ValueError, match=why):
+        shown.plot(name, what)
+
+
+# ---- the command line ----------------------------------------------------------------------------
+
+
+def run_command(capsys, *words: str) -> tuple[int, str, str]:
+    from workbench.cli import main
+
+    code = main(["validate", *words])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_command(capsys):
+    code, out, _ = run_command(capsys, "zero_page", "--host", "golden")
+    assert code == 0 and "0 wrong" in out and "usage under cgroup_v1" in out
+
+
+def test_command_finds_a_difference(capsys):
+    code, out, _ = run_command(capsys, "unmapped_stays", "--host", "golden", "--scheme",
+                               "first_touch")  # fmt: skip
+    assert code == 1 and "first difference: usage under first_touch: unmapped_stays, event 9" in out
+
+
+@pytest.mark.parametrize("words, why", [
+    (("zero_pag", "--host", "golden"), "did you mean zero_page?"),
+    (("zero_pag",), "did you mean zero_page?"),
+    (("--host", "liv"), "did you mean live?"),
+    (("zero_page", "--host", "golden", "--scheme", "cgroup_v3"), "did you mean cgroup_v"),
+])
+def test_command_explains_mistakes(capsys, words, why):
+    code, out, err = run_command(capsys, *words)
+    assert (code, out) == (2, "") and why in err
+
+
+def test_command_without_a_host(capsys, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    code, _, err = run_command(capsys, "zero_page", "--host", "qemu")
+    assert code == 3 and "apt install qemu-system-x86" in err

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from workbench.kernel import did_you_mean
 
+from .beside import beside, describe_beside
 from .contents import contents, describe_contents
 from .deals import deals, describe_deals
 from .export import save_chart, save_result
@@ -86,6 +87,14 @@ def figure_of_deals(table, metric: str = "peak", container: str = "A") -> Chart:
     return chart
 
 
+def figure_beside(table, kills=None) -> Chart:
+    """The chart of prediction beside measurement, with sentence and data."""
+    chart = beside(table, kills).figure
+    chart.title = f"{table.iloc[0]['metric']} in {table.iloc[0]['scenario']}"
+    chart.sentence, chart.data = describe_beside(table, kills), table
+    return chart
+
+
 def figure_of_matrix(table, title: str = "", words: dict[str, str] | None = None) -> Chart:
     """The chart of a table of words (see `matrix`), with sentence and data."""
     chart = matrix(table, title, words).figure
@@ -110,8 +119,9 @@ def save(result, folder: str | Path) -> list[Path]:
 
 
 __all__ = [
-    "Chart", "contents", "deals", "describe_contents", "describe_deals", "describe_failcnt",
-    "describe_matrix", "describe_multiples", "describe_nodes", "describe_oom", "describe_owners",
-    "describe_usage", "dressed", "failcnt", "figure_of", "figure_of_deals", "figure_of_matrix",
-    "matrix", "multiples", "nodes", "oom", "owners", "save", "save_chart", "usage",
+    "Chart", "beside", "contents", "deals", "describe_beside", "describe_contents",
+    "describe_deals", "describe_failcnt", "describe_matrix", "describe_multiples",
+    "describe_nodes", "describe_oom", "describe_owners", "describe_usage", "dressed", "failcnt",
+    "figure_beside", "figure_of", "figure_of_deals", "figure_of_matrix", "matrix", "multiples",
+    "nodes", "oom", "owners", "save", "save_chart", "usage",
 ]  # fmt: skip

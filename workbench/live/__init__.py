@@ -19,6 +19,7 @@ from workbench.trace import Op, Trace
 
 from .agreement import (
     LEDGER,
+    SCHEMES,
     Agreement,
     Row,
     compare_bounds,
@@ -37,15 +38,14 @@ from .stories import all_stories
 
 HOSTS = {host.name: host for host in (Live, UserMode, Machine, MachineV2)}
 GOLDEN = Path(__file__).parent / "golden"
-SCHEMES = {1: "cgroup_v1", 2: "cgroup_v2"}  # version of the groups -> the kernel's own rule
 CHUNK = 1000  # events of one random trace
 OOMS = 20  # random traces that end in a kill
 LOOKS = 40  # at the page maps, in the course of a trace
 
 __all__ = [
     "HOSTS", "LEDGER", "Agreement", "Capture", "CaptureError", "Inexpressible", "Row",
-    "Unavailable", "clean", "compared", "forecast", "golden", "has_limits", "measure",
-    "random_trace", "sources", "validate",
+    "Unavailable", "all_stories", "clean", "compared", "forecast", "golden", "has_limits",
+    "measure", "random_trace", "sources", "validate",
 ]  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def validate(
     """
     if host != "golden" and host not in HOSTS:
         raise ValueError(f"unknown host {host!r}{did_you_mean(host, [*HOSTS, 'golden'])}")
-    result = Agreement()
+    result = Agreement(scheme=scheme)
     for done, (found, total) in enumerate(captures(source, host, events, seed)):
         result.add(found, compared(found, scheme))
         if save:
@@ -161,8 +161,10 @@ def captures(
         chosen = [c for c in shipped if names is None or c.name in names]
         yield from ((c, len(chosen)) for c in chosen)
         return
+    traces = sources(source, events, seed)  # wrong names are said before the host is looked at
     machine = HOSTS[host]()
-    traces = sources(source, events, seed, machine.whole_areas)
+    if not machine.whole_areas:
+        traces = sources(source, events, seed, copies=False)
     for name, trace in traces.items():
         yield measure(name, trace, machine), len(traces)
 

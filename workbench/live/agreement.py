@@ -8,7 +8,7 @@ from fractions import Fraction
 from itertools import zip_longest
 
 from workbench import schemes
-from workbench.kernel import Knobs, Machine, State, stepped
+from workbench.kernel import Knobs, Machine, State, did_you_mean, stepped
 from workbench.kernel.charge import drain
 from workbench.kernel.names import N_LIMIT_HITS, N_READS, PRESENT
 from workbench.kernel.tables import word_of
@@ -22,6 +22,7 @@ from .plan import pages_written
 
 # the kernel's own memory is measured apart and taken off, so the engine is asked for none
 BARE = Knobs(page_tables=False, task_frames=0, files_per_frame=0, failcnt="linux-batch")
+SCHEMES = {1: "cgroup_v1", 2: "cgroup_v2"}  # version of the groups -> the kernel's own rule
 LEDGER = "ledger"
 # Per cent: how far a real kernel's misses may be from the simulated ones. Linux 6.18 sometimes
 # takes 10 % fewer: it activates pages that come back soon (workingset refaults), which the engine
@@ -86,6 +87,7 @@ class Agreement:
 
     rows: list[Row] = field(default_factory=list)
     captures: list[Capture] = field(default_factory=list)
+    scheme: str | None = None  # None: the kernel's own
 
     COLUMNS = ("scenario", "host", "kernel", "what", "compared", "wrong", "note")
 
@@ -135,6 +137,21 @@ class Agreement:
         for row in self.rows:
             if row.first:
                 yield f"{row.what}: {row.first}"
+
+    def plot(self, name: str, what: str = "usage"):
+        """Prediction and measurement of one scenario on one chart: usage, failcnt or nodes.
+
+        Raises ValueError for a scenario that was not captured, or not on a machine with nodes.
+        """
+        from workbench import charts
+
+        found = [c for c in self.captures if c.name == name and (what != "nodes" or c.nodes)]
+        if not found:
+            where = " on a machine with NUMA nodes (host qemu)" * (what == "nodes")
+            hint = did_you_mean(name, [c.name for c in self.captures]) * (not where)
+            raise ValueError(f"no capture of {name!r}{where}{hint}")
+        scheme = "zone" if what == "nodes" else self.scheme or SCHEMES[found[0].cgroup]
+        return charts.figure_beside(*beside(found[0], scheme, what))
 
     def __repr__(self) -> str:
         return f"<Agreement {self.sentence()}>"
@@ -312,6 +329,45 @@ def compare_nodes(capture: Capture, scheme: str = "zone") -> Row:
                 for node in range(nodes):
                     row.tell(n, c, real[node], wanted[c][node], f"pages mapped on node {node}")
     return row
+
+
+def beside(capture: Capture, scheme: str, what: str):
+    """Tidy tables of prediction and measurement (`Run.table`'s columns), and of victims."""
+    import pandas as pd
+
+    names, kernel = [c.name for c in capture.trace.containers], f"Linux {capture.kernel}"
+    rows, kills = [], []
+    if what == "nodes":
+        metric, unit = "mapped", "pages"
+        nodes = len(next(iter(next(iter(capture.nodes.values())).values())))
+        walked = enumerate(walk(capture.trace, scheme, Machine(nodes=nodes, swap=0)))
+        for n, k in walked:
+            wanted = mapped_by_node(k, nodes)
+            for c, real in capture.nodes.get(n, {}).items():
+                for node in (i for i in range(nodes) if any_on(capture, c, i)):
+                    box = f"{names[c]} on node {node}"
+                    rows += [(scheme, box, n + 1, wanted[c][node]),
+                             (kernel, box, n + 1, real[node])]  # fmt: skip
+    else:
+        metric, unit = what, {"usage": "pages", "failcnt": "count"}[what]
+        said = forecast(capture.trace, scheme)
+        for n, real in enumerate(getattr(capture, what)):
+            for c, name in enumerate(names):
+                if real[c] is not None:
+                    rows += [(scheme, name, n + 1, getattr(said, what)[n][c]),
+                             (kernel, name, n + 1, real[c])]  # fmt: skip
+        tasks = [task.name for task in capture.trace.tasks]
+        kills = [(n + 1, scheme, tasks[t]) for n, t in said.victims]
+        kills += [(n + 1, kernel, tasks[t]) for n, t, _ in capture.died]
+    table = pd.DataFrame(
+        [(capture.name, who, box, time, metric, value, unit) for who, box, time, value in rows],
+        columns=["scenario", "scheme", "container", "time", "metric", "value", "unit"],
+    )  # fmt: skip
+    return table, pd.DataFrame(kills, columns=["time", "scheme", "victim"])
+
+
+def any_on(capture: Capture, c: int, node: int) -> bool:
+    return any(rows[c][node] for rows in capture.nodes.values())
 
 
 def mapped_by_node(k: State, nodes: int) -> list[list[int]]:
