@@ -1246,6 +1246,7 @@ class Kernel:
         """Take a frame for a task of `container`; returns its zone."""
         home = container.zone if home == "own" else home
         zones = self.zonelist(current.node if node is None else node, home, container)
+        idle = False
         while True:
             zone = next((z for z in zones if z.free > z.low), None)
             if zone is None:
@@ -1260,6 +1261,9 @@ class Kernel:
             if zone:
                 zone.used[kind] += 1
                 return zone
+            if home and not freed and not idle:  # a first pass over pages in use only ages them
+                idle = True
+                continue
             if not home and len(container.mems) < self.nodes:  # its cpuset is full
                 self.mark_victim(current, current)
                 raise Dies

@@ -345,3 +345,72 @@ def test_pages_go_along_only_if_asked():
 def test_parts_that_do_not_go_together(scheme, why):
     with pytest.raises(ValueError, match=why):
         schemes.get(scheme)
+
+
+# ---- Andrew Morton's container and Herbert Poetzl's five questions --------------------------------
+
+
+def test_the_container_of_1_5_gb():
+    """Andrew Morton, 13 Mar 2007 (C129, X31): a zone of 384 frames on a host of 1,024; the load
+    grows from 100 to 600 pages: it reclaims, swaps, is killed when swap ends; the host has all of
+    its own memory throughout. The same with a cpuset over fake nodes of 64 frames, today's way."""
+    for swap, grown, kills in ((1_000, 600, 0), (100, 600, 1)):
+        b = TraceBuilder()
+        b.container("A", 384), b.task("a", "A"), b.anon("heap", grown)
+        b.task("host"), b.anon("host's", 500)
+        b.touch_write("host", "host's")
+        for top in range(100, grown + 1, 100):
+            b.touch_write("a", "heap", range(top - 100, top))
+        k = run(b, "zone", Machine(frames=1024, swap=swap))
+        assert (k.kills, k.usage[0]) == (kills, 500)
+        assert k.peak[1] == 384 and k.kill_victim[0] == 0
+        assert k.swap_used == (0 if kills else 600 - k.usage[1])
+
+
+def test_the_container_of_1_5_gb_by_fake_nodes():
+    """The same as it could be had in 2007: a cpuset of 6 of 16 fake nodes of 64 frames, and no
+    accounting at all."""
+    b = TraceBuilder()
+    b.container("A"), b.task("a", "A"), b.anon("heap", 600)
+    b.task("host", node=8), b.anon("host's", 500)
+    b.set_limit("A", "cpuset.mems=0-5")
+    b.touch_write("host", "host's")
+    for top in range(100, 601, 100):
+        b.touch_write("a", "heap", range(top - 100, top))
+    k = run(b, "none", Machine(nodes=16, frames=64, swap=1_000))
+    used = [int(k.zone_anon[node]) for node in range(16)]
+    assert k.kills == 0 and 300 < sum(used[:6]) <= 384 and sum(used[6:]) == 500
+    assert k.swap_used == 600 - sum(used[:6])
+
+
+def herbert(*more):
+    """Guests A and B in two zones use one file: A reads it first, then B."""
+    b = TraceBuilder()
+    b.container("A", 20), b.container("B", 20)
+    b.task("a", "A"), b.task("b", "B")
+    b.file("f", 10), b.anon("big", 40)
+    b.touch_read("a", "f"), b.touch_read("b", "f")
+    for what in more:
+        what(b)
+    return run(b, "zone")
+
+
+def crowd_out(b):
+    """A needs its zone for something else."""
+    b.age()
+    for page in range(40):
+        b.touch_write("a", "big", range(page, page + 1))
+
+
+def test_herberts_five_questions():
+    """Herbert Poetzl, 13 Mar 2007 (C131): a file used by guests in two zones."""
+    k = herbert()
+    assert list(k.usage) == [0, 10, 0], "1. who is charged? the first toucher"
+    assert sum(k.zone_file) == 10 and list(k.major_faults) == [0, 10, 0], "2. extra copies? none"
+    k = herbert(crowd_out)
+    assert k.zone_file[1] == 0 and k.mapped[2] == 0, "3. can A evict B's page? yes"
+    k = herbert(crowd_out, lambda b: b.touch_read("b", "f"))
+    assert (k.zone_file[2], k.mapped[2]) == (10, 10), "4. can B still use it? refaulted, in B's zone"
+    assert k.major_faults[2] == 10, "5. is it read again? yes, it had left the cache"
+    k = herbert(lambda b: b.unmap("b", "f"), lambda b: b.touch_read("b", "f"))
+    assert k.major_faults[2] == 0, "   not while it is still there"

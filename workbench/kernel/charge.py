@@ -190,6 +190,7 @@ def take_frame(k, node, home, c, kind):
         z = zone_for(k, node, home, c, 0)
     if k.zone_free[z] <= k.zone_low[z]:
         z = look_for_frame(k, node, home, c, 1)
+    idle = 0
     while z < 0:
         if home >= 0 and k.grows and grow(k, home):
             z = home
@@ -208,6 +209,10 @@ def take_frame(k, node, home, c, kind):
             z = look_for_frame(k, node, home, c, -1)
         if z >= 0:
             break
+        if home >= 0 and freed == 0 and idle == 0:
+            idle = 1  # a first pass over pages in use only ages them
+            z = look_for_frame(k, node, home, c, 1)
+            continue
         if home < 0 and k.has_mems and k.mems[c] != (1 << k.nodes) - 1:
             verdict = kill_task(k, k.task, c, -1)  # CONSTRAINT_CPUSET
         else:
