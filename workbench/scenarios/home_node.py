@@ -39,7 +39,7 @@ def expect(nodes: int, moved: int, policy: str, passes: int) -> dict[str, dict[s
         "touch": movers * passes * LIBRARY / total,  # mapped by others too: it stays
     }[policy]
     copies = {"stay": 0, "follow": moved * HEAP + LIBRARY, "touch": moved * HEAP}[policy]
-    table = dict.fromkeys(PREDICTION, {"remote share": share, "pages copied": copies})
+    table = {scheme: {"remote share": share, "pages copied": copies} for scheme in PREDICTION}
     rebuilt = policy == "follow" and moved == TASKS
     table["zone"] = {
         "remote share": 0 if rebuilt else movers,
