@@ -114,7 +114,7 @@ def sentence(found: Any, rows: list[list], columns: list[str]) -> str:
                  "meanwhile")  # fmt: skip
     said += "."
     if found.unreadable:
-        said += f" {found.unreadable} processes may not be read."
+        said += f" Processes that may not be read: {found.unreadable}."
     if not found.exact:
         said += " Anonymous pages still shared since a fork are not visible to this user."
     return said

@@ -22,7 +22,6 @@ from .space import ABSENT, ANON, COMMON, FILE, Files, Space
 
 TICK = 0.001  # seconds between looks while nothing happens
 GRACE = 1.0  # seconds to end by itself for a program that was interrupted
-SETTLE = 0.1  # seconds for the tasks to stop, after Ctrl-Z
 CLONE_VM, CLONE_THREAD = 0x100, 0x10000
 MAP_PRIVATE, MAP_TYPE, MAP_FIXED, PROT_WRITE = 2, 3, 0x10, 2
 # at whose entry pages can vanish; at whose exit mappings can have changed
@@ -95,7 +94,7 @@ class Tracer:
         self.interrupted = self.full = self.released = False
         self.perf: Perf | None = None
         self.with_perf = perf
-        self.deadline = self.suspend = 0.0
+        self.deadline = 0.0
 
     # -- start and end -------------------------------------------------------------------------
 
@@ -104,7 +103,7 @@ class Tracer:
 
         Raises Refused, ptrace.Missing. Whatever happens, no task is left stopped.
         """
-        watched = {signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP}
+        watched = {signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
         old = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
         before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # were it ignored, none would tell
         begun = time.monotonic()
@@ -184,14 +183,9 @@ class Tracer:
                 self.waited += time.monotonic() - now
             else:
                 info = signal.sigtimedwait(watched, max(0.0, due - now))
-                if info is not None and info.si_signo == signal.SIGTSTP:
-                    self.suspend = now + SETTLE
-                elif info is not None and info.si_signo != signal.SIGCHLD:
+                if info is not None and info.si_signo != signal.SIGCHLD:
                     self.interrupt(info)
             now = time.monotonic()
-            if self.suspend and now > self.suspend:  # Ctrl-Z: the program has stopped, so do we
-                self.suspend = 0.0
-                os.kill(os.getpid(), signal.SIGSTOP)
             if now >= due:
                 for space in {task.space for task in self.tasks.values() if task.ready()}:
                     if space.foreign:
@@ -222,9 +216,7 @@ class Tracer:
                 if done and not os.WIFSTOPPED(status):
                     self.heads[pid] = status
             info = signal.sigtimedwait(watched, 0.05)
-            if info is not None and info.si_signo == signal.SIGTSTP:
-                os.kill(os.getpid(), signal.SIGSTOP)
-            elif info is not None and info.si_signo != signal.SIGCHLD:
+            if info is not None and info.si_signo != signal.SIGCHLD:
                 self.interrupted = True
                 for pid in [pid for pid, status in self.heads.items() if status is None]:
                     with contextlib.suppress(OSError):
