@@ -813,6 +813,10 @@ CODE = {
     "the walk finds nobody": (
         "hooks", "maps", forget, "every_container:record=walk:lists=global", "sharing",
         "usage|css|mapped"),
+    "nobody is held up": (
+        "virtual", "penalise", forget, "virtual_swap", "reclaim", "penalty"),
+    "slots are not counted": (
+        "virtual", "send_out", forget, "virtual_swap", "reclaim", "list|vswap|css|usage"),
     "bills are not shared out": (
         "hooks", "bill_holders", forget, "dual_count", "sharing", "bill"),
     "the least bad dies": ("oom", "badness", upside_down, "first_touch", "swap", "victims|failcnt"),
