@@ -48,7 +48,7 @@ from . import replay, tables
 from .guard import RESULTS, mistake
 from .layout import COLUMNS, SCALARS
 from .names import TROUBLE
-from .state import State
+from .state import State, read_value
 
 BITS = {name: bits for table in COLUMNS.values() for name, bits in table.items()}
 COLUMN = {name: i for i, name in enumerate(BITS)}
@@ -639,8 +639,6 @@ class CompiledState(State):
         arg = np.where(pages, target, 0).astype(np.int32)
         amount = np.zeros(len(op), np.int64)
         for i in np.flatnonzero(value):
-            from .state import read_value
-
             arg[i], amount[i] = read_value(op[i], trace.values[value[i]], arg[i], knobs)
         self.ev_op = self.from_values(8, op)
         self.ev_task = self.from_values(32, np.asarray(trace.task))

@@ -19,6 +19,7 @@ from .names import (
 
 KINDS = ("file", "anon", "shm", "ramfs", "special", "kernel")
 NO_LIMIT = (1 << 62) - 1
+MOST_ROWS = 1 << 14  # to start with, in the growing tables
 AHEAD = 16  # events to look ahead for memory that will be needed, once the tables are large
 OP_MAP, OP_MKDIR, OP_SET_LIMIT, OP_RUN_ON, OP_MIGRATE = 4, 17, 19, 20, 21
 OP_FORK, OP_THREAD, OP_IO_ERROR, OP_OPEN, OP_EXEC = 11, 12, 25, 9, 13
@@ -97,14 +98,18 @@ class State:
         if copies > 1:
             self.copies_at = self.pages_top
             self.pages_top += (copies - 1) * self.vpages
-        self.pages_end = self.pages_top + 256
+        # a small replay should not spend its time on growing tables
+        rows = max(256, min(len(trace), MOST_ROWS))
+        self.pages_end = self.pages_top + rows
         self.fixed = {"page": self.pages_top, "pte": self.vpages}
         self.ptes_top = self.vpages
-        self.ptes_end = self.vpages + 256
+        self.ptes_end = self.vpages + rows
         self.entries_top = HEADS * self.containers
-        self.entries_end = self.entries_top + 256
+        self.entries_end = self.entries_top + rows
         self.vmas_end = self.fds_end = self.files_end = 64
         self.slot_mask = 1023
+        while self.slot_mask + 1 < 2 * rows:
+            self.slot_mask = 2 * self.slot_mask + 1
         execs = count_of(trace.op, OP_EXEC)
         self.mms_end = self.tasks + execs + 1
         # what tells a frame's last charge (CH5); nobody is charged where zones are
@@ -477,10 +482,10 @@ def plain(values) -> list[int]:
 
 
 def count_of(column, value: int) -> int:
-    count = getattr(column, "count", None)
-    if count is not None:
-        return count(value)
-    return int((column == value).sum())
+    """How often a small number is in a column; a column of bytes is searched as such."""
+    if getattr(column, "itemsize", 0) == 1:
+        return column.tobytes().count(value)
+    return plain(column).count(value)
 
 
 def as_limit(value: int | None, knobs: Knobs) -> int:
