@@ -345,6 +345,9 @@ class Scheme:
 
     def activated(self, page): ...
 
+    def used(self, thing, c):
+        """A task of c opens or maps an object."""
+
     def payer(self, page, c):
         """Who pays for the frame that c needs for a page (resident only)."""
         return c
@@ -567,6 +570,22 @@ class FirstAllocation(FirstTouch):
     def mapped(self, page, c, paid): ...
 
     def unmapped(self, page, c): ...
+
+
+class FileOwner(FirstAllocation):
+    """All pages of a file are its first user's."""
+
+    def __init__(self, kernel):
+        super().__init__(kernel)
+        self.first = {}  # number of an object -> container
+
+    def used(self, thing, c):
+        if thing not in self.first or not self.first[thing].exists:
+            self.first[thing] = c
+        return self.first[thing]
+
+    def payer(self, page, c):
+        return c if page.kind == "anon" else self.used(page.vpage[0], c)
 
 
 class HandOver(FirstTouch):
@@ -941,6 +960,7 @@ SCHEMES = {
     "none": Scheme, "first_touch": FirstTouch, "hand_over": HandOver, "beancounter": Beancounter,
     "fraction": Fraction_, "every_container": EveryContainer, "every_mapping": EveryMapping,
     "zone": ZonePerContainer, "dual_count": DualCount, "first_allocation": FirstAllocation,
+    "file_owner": FileOwner,
     "shared_zone": SharedZone, "partition": Partition,
     "next_toucher": NextToucher, "february_2007": February,
     "virtual_swap": VirtualSwap,
@@ -2043,6 +2063,7 @@ class Kernel:
             if not self.charge_one(task.container.numfiles):
                 return self.note("refused")
             self.shm_home[thing, copy] = task.container
+        self.scheme.used(thing, mm.container)
         new = Vma(thing, vpages[0][1], vpages[-1][1] + 1, value == "shared")
         new.has_anon = any(vma.has_anon for vma in mm.vmas if any(map(vma.holds, vpages)))
         self.cut(mm, vpages)
@@ -2094,6 +2115,7 @@ class Kernel:
         except Dies:
             self.release_description(Description(vpages[0][0], home))
             raise
+        self.scheme.used(vpages[0][0], home)
         task.files.open.append(Description(vpages[0][0], home))
 
     def file_frames_needed(self):

@@ -21,6 +21,7 @@ class CgroupV1(FirstAllocation):
     references = "own"
     family = "v1"
     death = "reparent"
+    refuses_remote = False
 
     def born(self, page, c, paid):
         self.settle(c, 1, paid)
@@ -56,7 +57,47 @@ class CgroupV2(CgroupV1):
     death = "zombie"
 
 
-CGROUPS = {"cgroup_v1": CgroupV1, "cgroup_v2": CgroupV2}
+class CommonAncestor(CgroupV2):
+    """A page mapped from several groups is the lowest common group's."""
+
+    def mapped(self, page, c, paid):
+        payer = self.owner.get(page)
+        if payer and payer is not c:
+            above = self.kernel.line(c)
+            shared = next((a for a in self.kernel.line(payer) if a in above), self.kernel.root)
+            if shared is not payer:
+                self.kernel.hand_to(page, shared)
+
+
+class Recharge(CgroupV2):
+    """Pages of a removed group go to a living mapper with room."""
+
+    death = "recharge"
+
+    def mapped(self, page, c, paid):
+        payer = self.owner.get(page)
+        if payer and not payer.exists and not self.kernel.lacks_room(c, 1):
+            self.kernel.hand_to(page, c)
+
+
+class MountCharge(CgroupV2):
+    """The mount option memcg= names who pays."""
+
+    refuses_remote = True
+
+    def payer(self, page, c):
+        path = self.kernel.trace.objects[page.vpage[0]].path
+        if page.kind == "anon" or not path.startswith("memcg="):
+            return c
+        name = path.removeprefix("memcg=").split(":")[0]
+        group = next(d for d in self.kernel.containers if d.name == name)
+        return group if group.exists else c
+
+
+CGROUPS = {
+    "cgroup_v1": CgroupV1, "cgroup_v2": CgroupV2, "common_ancestor": CommonAncestor,
+    "recharge": Recharge, "mount_charge": MountCharge,
+}  # fmt: skip
 
 
 def number(text, most):
@@ -99,6 +140,7 @@ class CgroupKernel(Kernel):
         self.v1 = self.scheme.family == "v1"
         self.batch = 64 if self.failcnt == "linux-batch" else 0
         self.over_high = None
+        self.remote = self.in_call = False
         self.begun = 0  # writes begun in this turn
         self.refused = False  # the access in progress waits at the limit
         for c in self.containers:
@@ -131,7 +173,28 @@ class CgroupKernel(Kernel):
         """What comes back from swap goes to whoever it was charged to."""
         if page.payer and page.payer.exists:
             c = page.payer
-        return self.scheme.payer(page, c)
+        payer = self.scheme.payer(page, c)
+        self.remote = payer is not c
+        return payer
+
+    def pay(self, c, current, page):
+        try:
+            return super().pay(c, current, page)
+        finally:
+            self.remote = False
+
+    def hand_to(self, page, heir):
+        """The charge of a page and of its slot change hands, whatever the limit."""
+        payer = self.scheme.owner[page]
+        self.uncharge(payer, 1)
+        self.add(heir, 1)
+        heir.rss.failcnt += heir.rss.usage > heir.rss.limit
+        if page.payer:
+            page.payer = heir
+            if not self.v1:
+                self.count_swap(payer, -1)
+                self.count_swap(heir, 1)
+        self.scheme.hand(page, heir)
 
     def event(self, c, what):
         for a in self.line(c):
@@ -175,7 +238,10 @@ class CgroupKernel(Kernel):
             if self.drain(full) or fruitless < 16:
                 continue
             fruitless = 0
-            if full.oom_disabled:
+            remote = self.scheme.refuses_remote and self.remote
+            if remote and not self.in_call:
+                raise Dies
+            if full.oom_disabled or remote:
                 self.refused = True
                 raise Dies
             self.oom(full, current)
@@ -558,12 +624,20 @@ class CgroupKernel(Kernel):
 
     def op_read(self, task, vpages, value):
         for vpage in vpages:
-            super().op_read(task, [vpage], value)
+            self.in_call = True
+            try:
+                super().op_read(task, [vpage], value)
+            finally:
+                self.in_call = False
             self.settle_high()
 
     def op_write(self, task, vpages, value):
         for vpage in vpages:
-            super().op_write(task, [vpage], value)
+            self.in_call = True
+            try:
+                super().op_write(task, [vpage], value)
+            finally:
+                self.in_call = False
             self.settle_high()
 
     def op_move(self, task, c, value):
@@ -632,7 +706,7 @@ class CgroupKernel(Kernel):
     def op_mkdir(self, task, c, value):
         if c.exists or (c.folder and not c.folder.exists):
             return self.note("refused")
-        if c.rss.usage and self.death == "zombie":
+        if c.rss.usage:
             self.reparent(c)
         self.reset(c)
 
@@ -645,6 +719,16 @@ class CgroupKernel(Kernel):
         self.drain(c)
         if self.death == "reparent":
             self.reparent(c)
+        if self.death == "recharge":
+            self.recharge(c)
+
+    def recharge(self, c):
+        for which in LISTS:
+            for page in reversed(list(c.lists.get(which, ()))):
+                mappers = [pte.mm.container for pte in page.present]
+                able = [d for d in mappers if d.exists and not self.lacks_room(d, 1)]
+                if able:
+                    self.hand_to(page, able[0])
 
     def reparent(self, c):
         heir = c.parent or self.root

@@ -158,6 +158,8 @@ class Author:
         path = "/dev/shm/x" if named else ""
         if kind in ("file", "ramfs"):
             path = self.places.choice(("", *PATHS))
+        if self.profile.groups and kind in ("file", "shm") and self.places.random() < 0.4:
+            path = f"memcg={self.places.choice(self.containers[1:])}:/x"
         self.b.object(name, kind, pages, path)
         ways = SHARING.get(kind) or self.rng.choice(((False,), (True,), (False, True)))
         self.objects[name] = (kind, pages, ways)

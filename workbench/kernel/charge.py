@@ -6,7 +6,8 @@ from .granules import grow
 from .hooks import call_hook
 from .names import (
     KERNEL, KIND, L_PAID, L_REFUSED, N_LIMIT_HITS, N_LOCAL, N_REMOTE, PAYER, PRICE, Q_HANG,
-    Q_NO_RECHECK, SPECIAL, SPLIT, SUBTREE, TO_KILL_CURRENT, V1, V2, Y2007,
+    Q_NO_RECHECK, SPECIAL, SPLIT, SUBTREE, TO_KILL_CURRENT,
+    TO_REFUSE_REMOTE, V1, V2, Y2007,
 )  # fmt: skip
 from .oom import CURRENT, NOTHING, kill_task, out_of_memory
 from .pages import count_frame
@@ -63,7 +64,10 @@ def take(k, c, units, page):
             if drain(k, full) or tries < TRIES:
                 continue
             tries = 0
-            if k.oom_disabled[full]:
+            if k.at_limit == TO_REFUSE_REMOTE and k.remote and not k.in_call:
+                kill_task(k, k.task, full, -1)  # SIGBUS
+                return -1
+            if k.oom_disabled[full] or (k.at_limit == TO_REFUSE_REMOTE and k.remote):
                 k.denied = 1
                 return -1
         verdict = out_of_memory(k, full)
@@ -142,7 +146,10 @@ def pay_frame(k, c, page):
     if k.swap_books and k.page_payer[page] and k.alive[k.page_payer[page] - 1]:
         c = k.page_payer[page] - 1  # it comes back to where it was charged
     k.payer = call_hook(k, PAYER, page, c, 0) if k.has_payer else c
-    return pay(k, k.payer, page)
+    k.remote = 1 if k.payer != c else 0
+    paid = pay(k, k.payer, page)
+    k.remote = 0
+    return paid
 
 
 def give_back(k, c, paid, page):

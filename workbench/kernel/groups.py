@@ -8,14 +8,14 @@ from .control import (
     F_SWAPPINESS, UNLIMITED,
 )  # fmt: skip
 from .counters import charge, count_swap, refusing, uncharge
-from .hooks import give_entry
+from .hooks import give_entry, hand_to
 from .lists import entry_to_tail
 from .names import (
     ANON, FILE, HEADS, HUGE, KERNEL, KIND, OK, PRESENT, REFUSED, RESIDENT, SHM, SPLIT, SWAP, V1,
     V2, ZERO,
 )  # fmt: skip
 from .oom import NOTHING, out_of_memory
-from .tables import find, find_vma, pte_at
+from .tables import find, find_vma, pte_at, word_of
 
 
 def start_files(k, c):
@@ -194,6 +194,32 @@ def to_parent(k, c):
     if not counted:
         charge(k, heir, units, -1)
         count_swap(k, heir, swapped)
+
+
+def to_mappers(k, c):
+    """Each page of a dead container that somebody maps goes to its oldest mapper who lives and has
+    room for it; the rest stays with the shadow."""
+    for head in range(HEADS * c, HEADS * (c + 1)):
+        e = k.entry_prev[head]
+        while e != head:
+            before = k.entry_prev[e]
+            page = k.entry_page[e]
+            heir = living_mapper(k, page)
+            if heir >= 0:
+                hand_to(k, page, heir)
+            e = before
+
+
+def living_mapper(k, page):
+    """The container of the oldest mapping that is there and has room for one page more, or -1."""
+    pte = k.page_rmap[page] - 1
+    for _ in range(k.page_maps[page] + k.page_swaps[page]):
+        w = k.word[word_of(k, pte)]
+        c = k.mm_container[(w >> 40) - 1]
+        if w & PRESENT and k.alive[c] and refusing(k, c, k.unit) < 0:
+            return c
+        pte = k.pte_next[pte]
+    return -1
 
 
 def move_charges(k, mm, left, c):

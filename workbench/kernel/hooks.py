@@ -14,10 +14,18 @@ gone(k, page, _, _)        its frame is about to go back
 A hook that a module leaves out does nothing.
 """
 
-from .counters import charge, force, say, uncharge  # noqa: F401  (charge: for schemes)
+from .counters import (
+    charge,  # noqa: F401  (for schemes)
+    count_swap,
+    force,
+    refusing,  # noqa: F401  (for schemes)
+    say,
+    uncharge,
+    within,
+)
 from .lists import entry_link, entry_unlink, first_list
-from .names import HEADS, L_RETURNED, N_ENTRIES, N_HOLDERS, N_RMAP, PRESENT, STALE, WALKED
-from .tables import TOMB, insert, mm_of, probe, word_of
+from .names import HEADS, L_RETURNED, N_ENTRIES, N_HOLDERS, N_RMAP, PRESENT, STALE, V1, WALKED
+from .tables import TOMB, insert, mm_of, object_of, probe, word_of  # noqa: F401  (object_of)
 
 
 def call_hook(k, which, page, c, paid):
@@ -106,6 +114,34 @@ def disown(k, page):
     k.page_entry[page] = 0
     del_entry(k, e)
     return 0
+
+
+def hand_to(k, page, heir):
+    """The page's only charge, and that of its swap slot, go to another container; not refused."""
+    e = k.page_entry[page] - 1
+    c = k.entry_owner[e]
+    uncharge(k, c, k.unit, page)
+    force(k, heir, k.unit, page)
+    if k.page_payer[page]:
+        k.page_payer[page] = heir + 1
+        if k.family != V1:  # there a slot counts only while the page is out
+            count_swap(k, c, -1)
+            count_swap(k, heir, 1)
+    give_entry(k, e, heir)
+
+
+def common_ancestor(k, c, other):
+    """The lowest container that both are in or below; the root if there is no other."""
+    while c >= 0 and not within(k, other, c):
+        c = k.parent[c]
+    return max(c, 0)
+
+
+def first_user(k, o, c):
+    """Who opened, mapped or read a file first, and is still there; else c, from now on."""
+    if k.obj_owner[o] == 0 or not k.alive[k.obj_owner[o] - 1]:
+        k.obj_owner[o] = c + 1
+    return k.obj_owner[o] - 1
 
 
 # one entry per (page, container): on a ring per page, oldest holder first

@@ -195,6 +195,8 @@ COLUMNS: dict[str, dict[str, int]] = {
         "obj_vmas": 32,
         "obj_filed": 32,  # container that pays for its anonymous file (+1)
         "obj_path": 32,
+        "obj_payer": 32,  # container (+1) that pays for the mount it is on: mount option memcg=
+        "obj_owner": 32,  # container (+1) that opened, mapped or read it first
     },
     "granule": {  # a pinned one
         "gran_zone": 32,
@@ -260,7 +262,7 @@ SCALARS = (
     "unit", "record", "lists", "reclaim", "at_limit", "rewalk", "placement", "per_pair", "bills",
     "resident", "tree", "family", "has_payer", "payer", "protects",
     "balanced", "begun", "spared", "over_high", "swap_full", "denied", "charge_batch", "death",
-    "swap_books", "kernel_memory",
+    "swap_books", "kernel_memory", "in_call", "remote",
     "fork_check", "pushback", "leader_moves", "zero_is_none",
     "slots", "penalty_rate", "evicting",
     "by", "copies_at", "granule", "spread", "grows", "orphan", "carries",

@@ -10,26 +10,11 @@ from .names import (
     UNMAP_ALL, UNMAP_OWN, VIRTUAL, WRITEBACK, YOUNG,
 )  # fmt: skip
 from .pages import detach, free_page, leave_frame, take_slot
-from .tables import unlink, word_of
+from .tables import object_of, unlink, word_of
 from .virtual import may_go
-from .zones import copy_of, shown_at
 
 KEPT, FREED, ACTIVATED, UNMAPPED_ALL = range(4)
 TRIES = 5
-
-
-def object_of(k, page):
-    """The object that an object's own page, or a container's copy, is of. Cost: log2(objects)."""
-    v = shown_at(k, page)
-    low = 0
-    high = k.objects
-    while high - low > 1:
-        middle = (low + high) >> 1
-        if k.obj_base[middle] <= v:
-            low = middle
-        else:
-            high = middle
-    return low if page < k.vpages else copy_of(k, low, (page - k.copies_at) // k.vpages + 1)
 
 
 def page_referenced(k, page, only):

@@ -196,7 +196,9 @@ def memory_event(k, i, op, t, v, n):
     if op <= WRITE_CALL:
         worst = 0
         for p in range(v, v + n):
+            k.in_call = 1
             outcome = system_call(k, t, p, op == WRITE_CALL, o)
+            k.in_call = 0
             if k.counted and outcome < ERROR:
                 note_access(k, t, page_of(k, p, k.mm_container[k.task_mm[t]]))
             if k.over_high and outcome <= ERROR:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 
-from .config import Knobs, Machine, ZoneSet
+from .config import Knobs, Machine, ZoneSet, did_you_mean
 from .control import NAMES as CONTROL_FILES
 from .control import parse
 from .guard import guarded
@@ -216,6 +216,7 @@ class State:
             self.obj_base[i] = base
             self.obj_pages[i] = o.pages
             self.obj_path[i] = int(bool(o.path))
+            self.obj_payer[i] = paying_mount(o, trace.containers)
             if kind:
                 self.fill(self.page_flags, base, base + o.pages, kind)
             base += o.pages
@@ -470,6 +471,20 @@ def mount_of(path: str) -> str:
     """The file system a path is in: what stands before a colon, else its first directory."""
     device, colon, _ = path.partition(":")
     return device + colon if colon else "/" + path.lstrip("/").partition("/")[0]
+
+
+def paying_mount(thing, containers) -> int:
+    """1 + the container that a mount's option names: path `memcg=NAME:...`; 0: no such option."""
+    option, colon, _ = thing.path.partition(":")
+    if not colon or not option.startswith("memcg="):
+        return 0
+    names = [box.name for box in containers]
+    name = option.removeprefix("memcg=")
+    if name not in names:
+        raise PlacementError(
+            f"object {thing.name}: path {thing.path} names no container{did_you_mean(name, names)}"
+        )
+    return names.index(name) + 1
 
 
 def below(path: str, directory: str) -> bool:

@@ -158,6 +158,30 @@ def ascending(k, mm):
     return True
 
 
+def shown_at(k, page):
+    """The vpage that an object's own page, or a container's copy, is seen at."""
+    return page if page < k.vpages else (page - k.copies_at) % k.vpages
+
+
+def copy_of(k, o, c):
+    """The number of container c's copy of an object."""
+    return o + c * k.objects if k.copies_at else o
+
+
+def object_of(k, page):
+    """The object that an object's own page, or a container's copy, is of. Cost: log2(objects)."""
+    v = shown_at(k, page)
+    low = 0
+    high = k.objects
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if k.obj_base[middle] <= v:
+            low = middle
+        else:
+            high = middle
+    return low if page < k.vpages else copy_of(k, low, (page - k.copies_at) // k.vpages + 1)
+
+
 def word_of(k, pte):
     """Where a pte has its word; a vpage's first mapping has it in place, nothing to look up."""
     return pte if pte < k.vpages else k.pte_word[pte]

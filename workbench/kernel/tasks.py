@@ -5,21 +5,21 @@ from .charge import drain, give_back, look_for_frame, pay, take_kernel_frame
 from .counters import charge, fits
 from .faults import place
 from .granules import grow, pin
-from .hooks import index_entries
+from .hooks import first_user, index_entries
 from .names import (
     ALIVE, HAS_ANON, KERNEL, KILLED, KIND, LOCKED, OK, PRESENT, PRIVATE,
     Q_LIMIT_ZERO, REFERENCED, REFUSED, SHM, SKIPPED, SPECIAL, SWAP, UNBORN,
-    STAYS, TO_PARENT, TO_ZOMBIE, V2, WRITE, Y2007, YOUNG, ZERO, VIRTUAL,
+    STAYS, TO_MAPPER, TO_PARENT, V2, WRITE, Y2007, YOUNG, ZERO, VIRTUAL,
 )  # fmt: skip
-from .groups import move_charges, start_files, to_parent, write_file
+from .groups import move_charges, start_files, to_mappers, to_parent, write_file
 from .numa import allowed, change_nodes, follow_zone, write_cpuset
 from .oom import count_procs, drop_file, drop_vma, reap_task, release_mm
 from .pages import attach, count_frame, detach, rehouse, release_hold, remove
 from .reclaim import push_back
-from .tables import find, find_vma, link, pte_at, sort_ptes, unlink, vpage_of, word_of
+from .tables import copy_of, find, find_vma, link, pte_at, sort_ptes, unlink, vpage_of, word_of
 from .zonelife import bury_zone, carry, found_zone, resize
 from .virtual import forget_all
-from .zones import copy_of, start_anew
+from .zones import start_anew
 
 
 def new_mm(k, c):
@@ -448,6 +448,8 @@ def map_range(k, t, o, start, end, flags):
             return REFUSED
         k.files[c] += 1
         k.obj_filed[o] = c + 1
+    if k.has_payer:
+        first_user(k, o, k.mm_container[mm])
     i = add_vma(k, mm, o, start, end, flags)
     k.mm_vmas[mm] = k.vma_next[i]
     k.vma_flags[i] |= cut_vmas(k, mm, start, end)
@@ -490,6 +492,8 @@ def open_file(k, t, o):
         return REFUSED
     if k.files_per_frame and not take_file_frame(k, t):
         return KILLED
+    if k.has_payer:
+        first_user(k, o, c)
     k.open_files += 1
     k.files[c] += 1
     if k.files_free:
@@ -577,7 +581,7 @@ def make_container(k, c):
         return REFUSED
     if k.placement and not found_zone(k, c):
         return REFUSED
-    if k.usage[c] and k.death == TO_ZOMBIE:
+    if k.usage[c] and k.death != STAYS:
         to_parent(k, c)  # what its dead namesake still holds
     k.alive[c] = 1
     k.limit[c] = k.table_limit[c]
@@ -618,6 +622,8 @@ def remove_container(k, c):
         drain(k, c)
     if k.death == TO_PARENT:
         to_parent(k, c)
+    elif k.death == TO_MAPPER:
+        to_mappers(k, c)
     if k.placement:
         bury_zone(k, c)
     return OK

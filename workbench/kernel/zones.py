@@ -37,16 +37,6 @@ def page_of(k, v, c):
     return v
 
 
-def shown_at(k, page):
-    """The vpage that an object's own page, or a container's copy, is seen at."""
-    return page if page < k.vpages else (page - k.copies_at) % k.vpages
-
-
-def copy_of(k, o, c):
-    """The number of container c's copy of an object."""
-    return o + c * k.objects if k.copies_at else o
-
-
 def start_anew(k, mm, left, c):
     """A task enters another machine: its pages stay behind, its ranges show the copies there."""
     sort_ptes(k, mm)

@@ -20,7 +20,7 @@ from workbench.kernel.config import Knobs, Machine
 from workbench.kernel.engine import stepped
 from workbench.kernel.names import FILE, KIND, RESIDENT, SHM, SPECIAL
 from workbench.kernel.state import State
-from workbench.kernel.zones import shown_at
+from workbench.kernel.tables import shown_at
 from workbench.trace import Trace, TraceBuilder
 
 from . import PROMISES, Scheme, get

@@ -13,7 +13,7 @@ CHOICES = {
                 "virtual"),
     "slots": ("half", "kept", "freed"),
     "penalty": ("delay", "rate"),
-    "at_limit": ("oom", "kill_current"),
+    "at_limit": ("oom", "kill_current", "refuse_remote"),
     "move": ("stay", "rewalk", "migrate"),
     "placement": ("any", "own_zone", "shared_zone", "partition"),
     "by": ("flag", "mount", "directory"),
@@ -23,7 +23,7 @@ CHOICES = {
     "coverage": ("mapped", "resident"),
     "hierarchy": ("flat", "tree"),
     "files": ("2007", "v1", "v2"),
-    "death": ("stay", "zombie", "reparent"),
+    "death": ("stay", "zombie", "reparent", "recharge"),
     "kernel_memory": ("free", "charged"),
 }
 # the charge rule itself; everything else may be exchanged: see REFUSALS
@@ -47,7 +47,8 @@ class Parts:
                 into virtual slots; or nothing
     slots       a virtual slot is kept when its page comes back; or kept while not half are taken
     penalty     what virtual swapping costs a guest: a disk time a page, or a disk that busy
-    at_limit    reclaim, then the container's OOM killer; or then kill the current task
+    at_limit    reclaim, then the container's OOM killer; or then kill the current task; or the
+                killer only for own memory, and an error for what another pays
     move        charges stay with the container, or every page is walked and follows
     placement   frames from any node; from a zone of the container's own; from that or a zone
                 shared by a set of containers; or a machine of its own, with copies of all files
@@ -59,7 +60,8 @@ class Parts:
     coverage    pages are charged while mapped, or as long as they have a frame, mapped or not
     hierarchy   containers are independent, or each is charged for those below it as well
     files       whose control files and whose habits: the patch's, or those of cgroup v1 or v2
-    death       what keeps charges when a container goes: it cannot go; its shadow; its parent
+    death       what keeps charges when a container goes: it cannot go; its shadow; its parent;
+                whoever maps the page, if there is room, else the shadow
     kernel_memory  page tables, stacks, file and kernel objects are charged for whom they are made
     fork_check  fork needs room for the ranges it copies
     pushback    percent of the limit to unmap at the limit, five times at most
@@ -170,17 +172,22 @@ REFUSALS = (
         "coverage=resident has one owner per frame, recorded on the page; record={record} has not",
     ),
     Refusal(
-        lambda p: (p.lists == "split") != (p.reclaim == "subtree"),
-        "lists=split and reclaim=subtree belong together; here lists={lists}, reclaim={reclaim}",
+        lambda p: len({p.lists == "split", p.reclaim == "subtree", p.files != "2007"}) > 1,
+        "lists=split, reclaim=subtree and the files of v1 or v2 belong together; here "
+        "lists={lists}, reclaim={reclaim}, files={files}",
     ),
     Refusal(
         lambda p: p.lists == "split" and p.coverage != "resident",
         "lists=split keeps pages that nobody maps; coverage={coverage} does not charge them",
     ),
     Refusal(
-        lambda p: p.death != "stay" and p.coverage != "resident",
-        "death={death} leaves charges behind; under coverage={coverage} a container that maps "
-        "nothing has none, or finds whom to uncharge by its mappings",
+        lambda p: p.death != "stay" and p.files == "2007",
+        "death={death} is about containers removed while they are charged; those of 2007 cannot be",
+    ),
+    Refusal(
+        lambda p: p.at_limit == "refuse_remote" and p.coverage != "resident",
+        "at_limit=refuse_remote is for frames that another container pays for; under "
+        "coverage={coverage} nobody does",
     ),
     Refusal(
         lambda p: p.kernel_memory == "charged" and p.record == "none",
