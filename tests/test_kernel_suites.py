@@ -241,10 +241,11 @@ def test_kselftest_swap_max_peak():
 
 
 def group_world(leaf: bool):
-    """parent > child; the parent has a task of 60M, the child five of 10M and one that grows."""
+    """parent > child: a task of 60M (10M) in the parent; three of 1M and a hog in the child."""
     w = World("cgroup_v2", swap=0)
     w.container("parent"), w.container("child", parent="parent")
-    w.task("bystander", "parent"), w.anon("by", 60), w.touch_write("bystander", "by")
+    w.task("bystander", "parent"), w.anon("by", 60 if leaf else 10)
+    w.touch_write("bystander", "by")
     for n in range(3):
         w.task(f"small{n}", "child"), w.anon(f"s{n}", 1), w.touch_write(f"small{n}", f"s{n}")
     w.task("hog", "child"), w.anon("h", 100)
@@ -876,6 +877,19 @@ def test_kernel_swap():
     seen = w.run()
     assert seen["used"].A.usage + seen["used"].A.swapped == 300 and seen["used"].A.usage <= 128
     assert (seen["end"].A.usage, seen["end"].A.swapped) == (0, 0)
+
+
+@BOTH
+def test_kernel_swapped_pages_come_back_to_who_was_charged(scheme):
+    """A forks a child, which goes to B; the child brings A's pages back from swap: A pays."""
+    w = World(scheme)
+    w.container("A", 10), w.container("B"), w.task("a", "A"), w.anon("m", 10), w.anon("n", 10)
+    w.touch_write("a", "m"), w.fork("a", "child"), w.move("child", "B")
+    w.touch_write("a", "n"), w.mark("out"), w.unmap("a", "n")
+    w.touch_read("child", "m"), w.mark("back")
+    seen = w.run()
+    assert (seen["out"].A.usage, seen["out"].A.swapped >= 10, seen["out"].B.usage) == (10, True, 0)
+    assert (seen["back"].A.usage, seen["back"].B.usage) == (10, 0)
 
 
 def test_kernel_pids_max_20():
