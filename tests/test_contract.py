@@ -274,7 +274,7 @@ def test_modules_have_one_shape(name):
     optional = {"worth", "payer", "born", "gone"}
     order = [n for n in ORDER if n not in optional or n in names]
     assert names[: len(order)] == order, "same names, same order; helpers of its own come last"
-    records = module.PARTS.lists in ("fifo", "lru")
+    records = module.PARTS.record in ("page", "counted", "pair")
     assert ("worth" in names) == records, "what a charge record stands for"
     assert all(isinstance(getattr(module, n), str) and getattr(module, n) for n in ORDER[:3])
     assert re.search(r"\d{1,2} [A-Z][a-z]{2} \d{4}", module.SOURCE), "SOURCE says when"

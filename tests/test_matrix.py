@@ -53,6 +53,8 @@ DIFFERS = {
         ("yes", "we unmap own mappings (F, O2); section D has the list reclaimed"),
     ("page pointer needed", "every_container"):
         ("yes", "our rule keeps records instead of walking (the walk is Biederman's choice)"),
+    ("page pointer needed", "virtual_swap"):
+        ("yes", "what is virtually out is marked on records; the thread names no structure"),
     ("walk per map/unmap", "every_container"):
         ("no", "records instead of a walk"),
     ("kernel memory", "beancounter"):

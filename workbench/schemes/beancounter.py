@@ -23,7 +23,7 @@ ASSUMED = (
 )
 UNIT = 1 << 24
 PARTS = Parts(
-    record="pair", lists="fifo", reclaim="unmap_own", references="own", move="rewalk"
+    record="pair", note="share", lists="fifo", reclaim="unmap_own", references="own", move="rewalk"
 )
 OPTIONS = {}
 PROMISES = {

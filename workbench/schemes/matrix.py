@@ -230,7 +230,8 @@ def unchanged(scheme: Scheme) -> str:
 
 @feature("page pointer needed", False)
 def pointer(scheme: Scheme) -> str:
-    words = {"none": "no", "mapping": "no", "page": "yes", "counted": "yes, with a count"}
+    words = dict.fromkeys(("none", "mapping", "walk"), "no")
+    words |= {"page": "yes", "counted": "yes, with a count"}
     return words.get(scheme.parts.record, "yes, with a list")
 
 
@@ -238,7 +239,7 @@ def pointer(scheme: Scheme) -> str:
 def size(scheme: Scheme) -> str:
     here = COLUMNS["page"]["page_entry"] // 8
     record = sum(COLUMNS["entry"].values()) // 8
-    if scheme.parts.record in ("none", "mapping"):
+    if scheme.parts.record in ("none", "mapping", "walk"):
         return "0"
     return f"{here} + {record}" + " per container" * (scheme.parts.record == "pair")
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 CHOICES = {
     "record": ("none", "mapping", "walk", "page", "counted", "pair"),
+    "note": ("none", "share"),
     "lists": ("none", "fifo", "lru", "split", "global"),
     "reclaim": ("none", "free", "unmap_all", "disown", "unmap_own", "free_own", "subtree",
                 "virtual"),
@@ -27,7 +28,7 @@ CHOICES = {
     "kernel_memory": ("free", "charged"),
 }
 # the charge rule itself; everything else may be exchanged: see REFUSALS
-FIXED = {"record", "coverage", "files", "slots", "penalty"}
+FIXED = {"record", "note", "coverage", "files", "slots", "penalty"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Parts:
     record      what the rule writes a charge down on: nothing; the mapping itself; nothing, and
                 the page's mappers are walked; a record per page; one per page that counts its
                 owner's mappings; one per (page, container)
+    note        what the rule writes on a record beside that: nothing, or the share it stands for
     lists       what is scanned at the limit: one list as posted, active and inactive, both again
                 for anonymous and file pages ("split"), the zones' lists of all pages with others'
                 passed over ("global"), nothing
@@ -73,6 +75,7 @@ class Parts:
     """
 
     record: str = "page"
+    note: str = "none"
     lists: str = "fifo"
     reclaim: str = "free"
     at_limit: str = "oom"
@@ -140,6 +143,10 @@ REFUSALS = (
     Refusal(
         lambda p: p.lists == "global" and p.reclaim not in ("none", "unmap_own", "free_own"),
         "lists=global passes over others' pages; reclaim={reclaim} would take them, too",
+    ),
+    Refusal(
+        lambda p: p.reclaim == "virtual" and p.note == "share",
+        "reclaim=virtual marks virtual slots where note=share has the record's share",
     ),
     Refusal(
         lambda p: p.reclaim == "virtual" and (p.record, p.lists) != ("pair", "fifo"),
