@@ -406,9 +406,9 @@ def put_out(k, c):
             if not may_go(k, e, c):
                 break
             k.evicting = 1
-            unmap_for(k, page, c)
+            gone = unmap_for(k, page, c)
             k.evicting = 0
-            return 1
+            return min(gone, 1)
         entry_move(k, e, 0)
     return 0
 
