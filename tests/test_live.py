@@ -40,15 +40,34 @@ def commands() -> dict[str, bytes]:
     return found
 
 
+def someone_elses(pid: str) -> bool:
+    """Is that process below another run of the workbench, which is at work beside this test?"""
+    told = commands()
+    while pid in told and pid not in ("0", "1", str(os.getpid())):
+        if b"workbench\0validate" in told[pid]:
+            return True
+        try:
+            pid = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[1]
+        except OSError:
+            return False
+    return False
+
+
 def left_behind() -> list[str]:
-    """Groups, files and processes of ours that are still there."""
-    found = [str(path) for path in hosts.disk_folder().glob(hosts.PREFIX + "*")]
+    """Groups, files and processes of this test, or of the dead, that are still there."""
+    made = list(hosts.disk_folder().glob(hosts.PREFIX + "*"))
     if HOST:
-        found += map(str, HOST.groups.glob(hosts.PREFIX + "*"))
+        made += HOST.groups.glob(hosts.PREFIX + "*")
+    owners = {path: path.name.removeprefix(hosts.PREFIX).partition("-")[0] for path in made}
+    found = [
+        str(path) for path, pid in owners.items()
+        if pid == str(os.getpid()) or not Path("/proc", pid).exists()
+    ]  # fmt: skip
     ours = (b"/workbench/agent-", b"uml_dir=")
     return found + [
         f"{pid} {text}" for pid, text in commands().items()
-        if text.startswith(b"agent\0") or any(word in text for word in ours)
+        if (text.startswith(b"agent\0") or any(word in text for word in ours))
+        and not someone_elses(pid)
     ]  # fmt: skip
 
 
@@ -235,7 +254,8 @@ def running(events: int = 20000) -> subprocess.Popen:
     )  # fmt: skip
     end = time.monotonic() + 30
     while time.monotonic() < end:
-        if any(p.read_text() for p in HOST.groups.glob(hosts.PREFIX + "*/g1/cgroup.procs")):
+        mine = HOST.groups.glob(f"{hosts.PREFIX}{started.pid}-*/g1/cgroup.procs")
+        if any(path.read_text() for path in mine):
             return started
         time.sleep(0.005)
     started.kill()
@@ -307,7 +327,7 @@ def test_leftovers_of_dead_runs_are_removed_by_the_next():
     sleeper = subprocess.Popen(["sleep", "60"])
     (group / "g0" / "cgroup.procs").write_text(str(sleeper.pid))
     try:
-        assert set(live.clean()) == {str(group), str(folder)}
+        assert set(live.clean()) >= {str(group), str(folder)}
         assert sleeper.wait(5) == -signal.SIGKILL
     finally:
         sleeper.kill()

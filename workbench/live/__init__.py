@@ -109,7 +109,7 @@ def measure(name: str, trace: Trace, host) -> Capture:
     """Run a trace on a host and return what was measured. Raises Inexpressible, CaptureError."""
     look = max(1, len(trace) // LOOKS)
     # reclaim is no charging rule: nothing is expected of what happens at limits
-    hints = None if has_limits(trace) else forecast(trace, LEDGER).usage
+    hints = None if has_limits(trace) else forecast(trace, LEDGER, version=host.version).usage
     text = host.run(write_plan(trace, hints, look=look))
     return from_log(text, name, host.name, trace)
 
@@ -181,7 +181,7 @@ def compared(found: Capture, scheme: str | None = None) -> list[Row]:
     if has_limits(found.trace):
         rows += compare_bounds(found, said)
     else:
-        rows += compare_usage(found, forecast(found.trace, LEDGER))
+        rows += compare_usage(found, forecast(found.trace, LEDGER, version=found.cgroup))
     if found.mapped and not has_limits(found.trace):
         rows += compare_mapped(found)
     if found.nodes:

@@ -169,11 +169,16 @@ class Forecast:
     reads: int = 0  # pages read from the disk
 
 
-def forecast(trace: Trace, scheme: str, machine: Machine | None = None) -> Forecast:
-    """Replay event by event. Cost: a replay, and a row of numbers per event."""
+def forecast(
+    trace: Trace, scheme: str, machine: Machine | None = None, version: int = 1
+) -> Forecast:
+    """Replay event by event. Cost: a replay, and a row of numbers per event.
+
+    version  of the groups, for the ledger: in 2 a removed group stays as a shadow
+    """
     said = Forecast(scheme)
     if scheme == LEDGER:
-        ledger = Ledger(trace)
+        ledger = Ledger(trace, reparents=version == 1)
         said.usage = [ledger.after(n) for n in range(len(trace))]
         return said
     k = None

@@ -16,8 +16,8 @@ from workbench.trace.language import BIRTHS
 class Ledger:
     """`after(event)`, in order, says the pages that each container is charged then."""
 
-    def __init__(self, trace: Trace) -> None:
-        self.trace = trace
+    def __init__(self, trace: Trace, reparents: bool = True) -> None:
+        self.trace, self.reparents = trace, reparents
         born = trace.made(*BIRTHS)
         boxes = {c.name: i for i, c in enumerate(trace.containers)}
         self.alive = {i: {} for i in range(len(trace.tasks)) if i not in born}  # task -> its mm
@@ -134,7 +134,7 @@ class Ledger:
                 self.nameless({key[1] for key in gone})
         elif op == Op.move:
             self.home[task] = o
-        elif op == Op.rmdir:  # what it leaves behind is its parent's, here always the root's
+        elif op == Op.rmdir and self.reparents:  # what it leaves is its parent's: the root's
             for page in [page for page, box in self.payer.items() if box == o]:
                 self.free(page)
                 self.payer[page] = 0

@@ -275,7 +275,11 @@ static void flush_everywhere(void) { /* an empty group: its pages are looked for
 
 static void drain_stock(void) {
   static long next;
-  ask(BALLAST, STORE, OBJECTS - 1, next++ % objects[OBJECTS - 1].pages, 1, ANON);
+  for (int i = 0; i < 70; i++) { /* until ballast has taken a batch: without stock pages would be reclaimed */
+    long before = number_in(own[0].usage, NULL);
+    ask(BALLAST, STORE, OBJECTS - 1, next++ % objects[OBJECTS - 1].pages, 1, ANON);
+    if (number_in(own[0].usage, NULL) - before > PAGE) break;
+  }
   char text[32];
   int n = snprintf(text, sizeof text, "%ld", number_in(guard_usage, NULL) - PAGE);
   if (pwrite(guard_limit, text, n, 0) < 0) fail("draining the stock of charges: %s", strerror(errno));
