@@ -196,6 +196,22 @@ def test_a_scheme_from_a_cell_runs_both_ways():
     assert differences(plain, fast) == []
 
 
+def test_what_is_on_the_disk_is_not_compiled_again():
+    """A new process takes the engine and a scheme's hooks from the cache, or says so."""
+    both(TraceBuilder().build(), "first_touch")
+    code = (
+        "from workbench.kernel import compiled\n"
+        "from workbench.schemes import first_touch\n"
+        "def part_of(plain, *args): raise SystemExit(f'{plain.__name__} is compiled again')\n"
+        "compiled.part_of = part_of\n"
+        "compiled.functions()\n"
+        "for name in ('price', 'mapped', 'unmapped'):\n"
+        "    compiled.hook_address(getattr(first_touch, name), name)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
 def test_choosing_an_engine():
     assert choose("interpreted") == "interpreted" and choose("auto") == "compiled"
     with pytest.raises(ValueError, match="auto, compiled, interpreted"):

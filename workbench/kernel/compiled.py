@@ -457,9 +457,9 @@ def private_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="workbench-"))
 
 
-def is_cached() -> bool:
-    """Whether the engine as it stands has been compiled before."""
-    return any(cache_folder(source_key(*kernel_sources())).rglob("*truth*.nbc"))
+def is_cached(name: str = "truth", key: str = "") -> bool:
+    """Whether a function of the engine (or of a scheme, by its key) is compiled on the disk."""
+    return any(cache_folder(key or source_key(*kernel_sources())).rglob(f"*{name}-*.nbc"))
 
 
 def cached(key: str, decorate: Callable, function: Callable, signature_, **options):
@@ -534,7 +534,9 @@ def functions() -> tuple[Callable, Callable, Callable]:
         print("compiling the simulated kernel (once, about ten seconds) ...", file=sys.stderr)
 
     def entry(template, plain, name, *args, result=types.int64):
-        function = named(template, name, plain=part_of(plain, STATE, *args[1:]))
+        there = is_cached(name, key)  # then nothing is compiled, parts neither
+        part = compile_plain(plain) if there else part_of(plain, STATE, *args[1:])
+        function = named(template, name, plain=part)
         done = cached(key, njit, function, result(*args))
         return lambda k, *rest: k.call(done, *rest)
 
@@ -555,19 +557,22 @@ def hook_address(function: Callable, name: str) -> tuple[int, object]:
     """
     own = "__own__" in function.__globals__
     i64 = types.int64
-    part = part_of(function, CHECKED if own else STATE, i64, i64, i64)
+    file = Path(function.__code__.co_filename)
+    whole = f"{function.__module__}.{function.__qualname__}".replace(".", "_")
+    key = "" if own or not file.exists() else source_key(*kernel_sources(), file)
+    if key and is_cached(whole, key):
+        part = compile_plain(function)
+    else:
+        part = part_of(function, CHECKED if own else STATE, i64, i64, i64)
     if own:
         part.result = RESULTS.get(name)
         template = named(own_template, name, plain=part)
         done = cfunc(i64(i64, i64, i64, i64), **OPTIONS)(template)
         return done.address, done
-    name = f"{function.__module__}.{function.__qualname__}".replace(".", "_")
-    template = named(hook_template, name, plain=part)
-    file = Path(function.__code__.co_filename)
-    if not file.exists():
+    template = named(hook_template, whole, plain=part)
+    if not key:
         done = cfunc(i64(i64, i64, i64, i64), **OPTIONS)(template)
     else:
-        key = source_key(*kernel_sources(), file)
         done = cached(key, cfunc, template, i64(i64, i64, i64, i64))
     return done.address, done
 
