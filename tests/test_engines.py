@@ -18,7 +18,7 @@ from workbench import schemes
 from workbench.kernel import Knobs, Machine, PlacementError, check, choose, find_truth, simulate
 from workbench.kernel.engine import advance, prepare
 from workbench.kernel.layout import COLUMNS, SCALARS
-from workbench.kernel.names import FIFO, LRU, PRESENT, ZERO
+from workbench.kernel.names import FIFO, HEADS, LRU, PRESENT, ZERO
 from workbench.kernel.state import GROWING
 from workbench.kernel.tables import pte_at
 from workbench.trace import Trace, TraceBuilder
@@ -105,7 +105,7 @@ def test_every_table_grows(engine):
             assert size == getattr(k, scalar), table
             small = 64 if table in ("vma", "handle", "file") else k.vpages + 256
             if table == "entry":
-                small = 2 * k.containers + 256
+                small = HEADS * k.containers + 256
                 if k.lists not in (FIFO, LRU):
                     continue  # no records at all
             assert size > small, f"{scheme}: {table} has not grown"

@@ -18,6 +18,7 @@ from workbench.kernel.control import write_limit
 from workbench.kernel.counters import charge, fits, force, uncharge
 from workbench.kernel.names import (
     HANG,
+    HEADS,
     KIND,
     OUTCOMES,
     Q_LIMIT_ZERO,
@@ -180,10 +181,10 @@ def owned(k, page: int):
 def balance_whole_pages(k, exact: bool) -> None:
     """Lists, css, owners and usage are four views of one thing; not `exact` after CH3."""
     lists = [set() for _ in range(k.containers)]
-    for head in range(2 * k.containers):
+    for head in range(HEADS * k.containers):
         e = k.entry_next[head]
         while e != head:
-            lists[head // 2].add(e)
+            lists[head // HEADS].add(e)
             e = k.entry_next[e]
     mapped = {p for p in range(k.pages_top) if k.page_maps[p] and k.page_flags[p] & KIND != SPECIAL}
     on_lists = [k.entry_page[e] for c in lists for e in c]
