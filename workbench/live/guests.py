@@ -145,7 +145,7 @@ class Machine(Guest):
     name = "qemu"
     nodes = 8
     NEEDED = (
-        "crc16", "crc32c_generic", "libcrc32c", "mbcache", "jbd2", "ext4", "virtio", "virtio_ring",
+        "crc16", "crc32c_generic", "libcrc32c", "mbcache", "jbd2", "ext4", "virtio_ring", "virtio",
         "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk",
     )  # fmt: skip
 
