@@ -31,6 +31,7 @@ KINDS = {  # kind -> what it asks
     "killed": "who is killed?",
 }
 SCHEMES = ("first_touch", "hand_over", "fraction", "every_container", "every_mapping")
+STYLE = "<style>.wb-quiz .widget-html-content{line-height:1.45}</style>"
 TRIES = 400  # stories drawn before a question is given up
 
 
@@ -332,8 +333,8 @@ def form(question: Question, more: Quiz | None = None):
 
     def show() -> None:
         steps = "".join(f"<li>{escape(step, False)}</li>" for step in now[0].story)
-        text.value = (f"<b>Question {now[0].number}</b><ul>{steps}</ul>"
-                      f"<p>{escape(now[0].asked, False)}</p>")  # fmt: skip
+        text.value = (f"{STYLE}<b>Question {now[0].number}</b><ul>{steps}</ul>"
+                      f"<p>{escape(now[0].asked, False)}</p>")
         if now[0].choices:
             offered.options, offered.value = now[0].choices, None
         said.value, reply.value = "", ""

@@ -51,7 +51,7 @@ if(h&&l)h.setAttribute('aria-label',l.textContent+' slider')})},99)"> </style>""
 STYLE = NAMES + """<style>
 .wb-explorer{max-width:1140px}
 .wb-explorer .widget-label{min-width:0}
-.wb-explorer .wb-row{gap:2px 14px}
+.wb-explorer .wb-row{gap:2px 12px}
 .wb-explorer .wb-note{max-width:1120px}
 .wb-explorer .wb-note .widget-html-content{line-height:1.45;width:100%}
 .wb-explorer .wb-said .widget-html-content{min-height:42px;max-height:88px;overflow-y:auto}
@@ -103,10 +103,10 @@ class Explorer(w.VBox):
 
     def _make_controls(self) -> None:
         wanted, labels = self.wanted, scheme_labels(self.wanted.schemes)
-        self.scenario = field(w.Dropdown, "Scenario", "auto", options=scenarios.names(),
+        self.scenario = field(w.Dropdown, "Scenario", "214px", options=scenarios.names(),
                               value=wanted.scenario)  # fmt: skip
         self.schemes = [
-            field(w.Dropdown, f"Scheme {i + 1}", "auto",
+            field(w.Dropdown, f"Scheme {i + 1}", "208px",
                   options=labels if i == 0 else [NOBODY, *labels],
                   value=wanted.schemes[i] if i < len(wanted.schemes) else NOBODY)
             for i in range(MOST)
