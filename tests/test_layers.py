@@ -25,6 +25,8 @@ def test_imports_point_one_way():
 @pytest.mark.parametrize("module, line, contract", [
     ("trace/extra.py", "import workbench.kernel", "trace, kernel <- schemes"),
     ("kernel/extra.py", "def lazily():\n    import pandas", "standard library alone"),
+    ("counters/extra.py", "import numpy", "standard library alone"),
+    ("results/extra.py", "from workbench import counters", "trace, kernel <- schemes"),
     ("schemes/extra.py", "import numpy", "standard library alone"),
     ("kernel/extra.py", "from workbench import schemes", "trace, kernel <- schemes"),
     ("stray.py", "", "stray"),

@@ -23,7 +23,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import record, snapshot, validate
+from . import counters, record, snapshot, validate
 from . import report as reports
 from . import sweep as sweeps
 from .schemes import schemes_app
@@ -484,6 +484,7 @@ def check(
 app.command(context_settings={"allow_interspersed_args": False})(record.record)  # CMD has its own
 app.command()(snapshot.snapshot)
 app.command()(validate.validate)
+app.command()(counters.counters)
 
 
 # ---- traces --------------------------------------------------------------------------------------

@@ -1,0 +1,81 @@
+"""`workbench counters`: which form of counter keeps a limit, and what it costs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .source import guess
+from .text import Mistake, grid, show_json, wrapped
+
+
+def counters(
+    form: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FORM ...]", show_default=False, help="K1, K1w, K2, ...; or all."),
+    ] = None,
+    story: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="FORM PROPERTY", help="Print the shortest bad order of steps."),
+    ] = None,
+    switch: Annotated[
+        str, typer.Option(help="Where others come between: anywhere (several CPUs, or preemption), "
+                          "sleeping (one CPU, obtaining a page may sleep), calls.")
+    ] = "anywhere",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:  # fmt: skip
+    """Which form of counter keeps a limit.
+
+    Every order in which two or three actors can take their atomic steps is tried in small cases:
+    a property is proved for them, or refuted by the shortest story.
+    """
+    from workbench.counters import FORMS, PROPERTIES, judge, narrate, title
+    from workbench.counters.explore import Explorer
+
+    for given, known, what in (
+        *((name, FORMS, "form") for name in [*(form or []), *(story or ())[:1]]),
+        *((name, PROPERTIES, "property") for name in (story or ())[1:]),
+        (switch, Explorer.SWITCH, "value of --switch,"),
+    ):
+        if given not in known:
+            raise Mistake(f"unknown {what} {given!r}{guess(given, known)}")
+    if story:
+        verdict = judge(*story, switch)
+        if as_json:
+            show_json(verdict_record(verdict))
+        elif verdict.proved:
+            print(f"{story[1]} is proved for {story[0]} in {verdict.states} states: no story")
+        else:
+            print(f"{story[0]}, {title(story[0])}\nrefuted: {PROPERTIES[story[1]].means}\n")
+            print("\n".join(narrate(verdict)))
+        return
+    names = form or list(FORMS)
+    verdicts = {name: [judge(name, what, switch) for what in PROPERTIES] for name in names}
+    if as_json:
+        show_json([verdict_record(v) for row in verdicts.values() for v in row])
+        return
+    print(grid(["form", "is", "source"],
+               [(name, title(name), FORMS[name]().SOURCE) for name in names]) + "\n")  # fmt: skip
+    print(grid(["property", "means"], [(k, p.means) for k, p in PROPERTIES.items()]) + "\n")
+    print(grid(["form", *PROPERTIES], (
+        [name, *("proved" if v.proved else f"in {len(v.story)}" for v in row)]
+        for name, row in verdicts.items()
+    )) + "\n")  # fmt: skip
+    states = sum(v.states for row in verdicts.values() for v in row)
+    print(wrapped(f'"in 5": refuted, the shortest story has 5 steps (--story FORM PROPERTY). '
+                  f"{states} states of {max(len(p.cases) for p in PROPERTIES.values())} cases or "
+                  "fewer; a proof is for these cases."))  # fmt: skip
+
+
+def verdict_record(verdict: object) -> dict:
+    """A verdict as plain data."""
+    from dataclasses import asdict
+
+    data = asdict(verdict)  # type: ignore[call-overload]
+    case = data.pop("case")
+    return {
+        **data, "proved": case is None, "steps": len(data["story"]),
+        "case": verdict.case.title if case else None,  # type: ignore[attr-defined]
+        "story": [row._asdict() for row in verdict.story],  # type: ignore[attr-defined]
+    }  # fmt: skip
