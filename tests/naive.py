@@ -1676,18 +1676,31 @@ class Kernel:
                 continue
             if task.row.oom_adj == OOM_DISABLE:
                 continue
-            points = 0 if outsider else self.badness(task)
+            points = 0 if outsider else self.badness(task, self.score(task, c))
             if points > best or chosen is None:
                 chosen, best = task, points
         return chosen
 
+    def score(self, task, c):
+        """What a task is to be blamed for: its size, or pages it maps (all, or those c pays)."""
+        rule = self.options.get("oom_score", "size")
+        if rule == "size" or c is None:
+            points = task.total_vm
+            for child in task.children:
+                if child.mm is not None and child.mm is not task.mm:
+                    points += child.total_vm // 2 + 1
+            return points
+        pages = [pte.page for pte in task.mm.ptes.values() if pte.state == "present"]
+        if rule == "charged":
+            pages = [page for page in pages if page.kind != "special"]
+            if self.scheme.single_owner:
+                payers = [self.scheme.owner.get(page) for page in pages]
+                return sum(c in self.line(payer) for payer in payers)
+        return len(pages)
+
     @staticmethod
-    def badness(task):
+    def badness(task, points):
         row = task.row
-        points = task.total_vm
-        for child in task.children:
-            if child.mm is not None and child.mm is not task.mm:
-                points += child.total_vm // 2 + 1
         points //= isqrt(row.cpu >> SHIFT_HZ + 3) or 1
         points //= isqrt(isqrt(row.run >> 10)) or 1
         points *= 2 if row.nice > 0 else 1

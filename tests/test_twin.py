@@ -25,6 +25,8 @@ VARIANTS = [  # of what schemes leave to choose
     "next_toucher:lists=lru", "fraction:reclaim=free_own", "beancounter:reclaim=free_own",
     WALK, f"{WALK}:move=stay", f"{WALK}:reclaim=free_own", "february_2007:reclaim=free_own",
     "virtual_swap:slots=kept", "virtual_swap:slots=freed",
+    "first_touch:oom_score=charged", "hand_over:oom_score=charged", "fraction:oom_score=charged",
+    "first_touch:oom_score=distinct",
 ]  # fmt: skip
 GROUPS = ["cgroup_v1:death=zombie", "cgroup_v2:death=reparent", "cgroup_v1:kernel_memory=charged",
           "cgroup_v2:kernel_memory=charged", "first_touch:kernel_memory=charged",

@@ -263,7 +263,7 @@ SCALARS = (
     "resident", "tree", "family", "has_payer", "payer", "protects",
     "balanced", "begun", "spared", "over_high", "swap_full", "denied", "charge_batch", "death",
     "swap_books", "kernel_memory", "in_call", "remote",
-    "fork_check", "pushback", "leader_moves", "zero_is_none",
+    "oom_score", "fork_check", "pushback", "leader_moves", "zero_is_none",
     "slots", "penalty_rate", "evicting",
     "by", "copies_at", "granule", "spread", "grows", "orphan", "carries",
     "numa", "counted", "has_mems",

@@ -3,9 +3,9 @@
 from .counters import note, say, uncharge, within
 from .granules import unpin
 from .names import (
-    ANYWHERE, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, KERNEL, L_KILLED, N_FREED, N_KILLS,
-    Q_CHILDREN, Q_COUPLING, Q_HANG, Q_OUTSIDERS, REAPED, SWAP, Y2007,
-    ZOMBIE, VIRTUAL,
+    ANYWHERE, BY_CHARGED, BY_SIZE, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, COUNTED_RECORD, KERNEL,
+    KIND, L_KILLED, N_FREED, N_KILLS, PAGE_RECORD, PRESENT, Q_CHILDREN, Q_COUPLING, Q_HANG,
+    Q_OUTSIDERS, REAPED, SPECIAL, SWAP, VIRTUAL, Y2007, ZERO, ZOMBIE,
 )  # fmt: skip
 from .pages import count_frame, remove
 from .virtual import forget_all
@@ -138,17 +138,45 @@ def total_vm(k, t):
     return k.task_vm[t] if k.task_vm[t] >= 0 else k.mm_size[k.task_mm[t]]
 
 
-def badness(k, t, c):
-    """2.6.20's points of a task, 0 outside container c; c = -1 means the whole machine."""
-    mm = k.task_mm[t]
-    if mm < 0 or (c >= 0 and not lives_with(k, k.mm_container[mm], c)):
-        return 0
+def size_with_children(k, t, mm):
+    """Pages of a task's address space, and half of its children's."""
     points = total_vm(k, t)
     child = k.task_child[t] - 1
     while child >= 0:
         if k.task_mm[child] >= 0 and k.task_mm[child] != mm:
             points += total_vm(k, child) // 2 + 1
         child = k.task_younger[child] - 1
+    return points
+
+
+def charged_pages(k, mm, c):
+    """How many of the pages that mm maps are charged to c, or below it. Cost: one step a pte."""
+    points = 0
+    pte = k.mm_ptes[mm] - 1
+    while pte >= 0:
+        w = k.word[word_of(k, pte)]
+        if w & PRESENT and not w & ZERO and vpage_of(k, pte) < k.vpages:
+            page = k.pte_page[pte]
+            e = k.page_entry[page] - 1
+            if k.record != PAGE_RECORD and k.record != COUNTED_RECORD:
+                points += k.page_flags[page] & KIND != SPECIAL  # whoever maps it is charged
+            elif e >= 0 and within(k, k.entry_owner[e], c):
+                points += 1
+        pte = k.pte_sibling[pte] - 1
+    return points
+
+
+def badness(k, t, c):
+    """2.6.20's points of a task, 0 outside container c; c = -1 means the whole machine."""
+    mm = k.task_mm[t]
+    if mm < 0 or (c >= 0 and not lives_with(k, k.mm_container[mm], c)):
+        return 0
+    if k.oom_score == BY_SIZE or c < 0:
+        points = size_with_children(k, t, mm)
+    elif k.oom_score == BY_CHARGED:
+        points = charged_pages(k, mm, c)
+    else:
+        points = k.mm_rss[mm]
     cpu = square_root(k.task_cpu[t] >> 13)
     if cpu >= 1:
         points = points // cpu

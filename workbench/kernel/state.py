@@ -13,8 +13,8 @@ from .layout import COLUMNS, SCALARS
 from .names import (
     ALIVE, BY_DIRECTORY, BY_MOUNT, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, DEATHS, FAMILIES,
     HEADS, LIMITS, LISTS, MAPPING_QUIRKS, NUMA, ORPHANS, PARTITION, PLACEMENTS, PRIVATE,
-    Q_LIMIT_ZERO, RECLAIMS, RECORDED, SAMPLE_WIDTH, SHARED_BY, SHARED_ZONE, SLOTS, STATS, VIRTUAL,
-    Y2007,
+    Q_LIMIT_ZERO, RECLAIMS, RECORDED, SAMPLE_WIDTH, SCORES, SHARED_BY, SHARED_ZONE, SLOTS, STATS,
+    VIRTUAL, Y2007,
 )  # fmt: skip
 
 KINDS = ("file", "anon", "shm", "ramfs", "special", "kernel")
@@ -165,6 +165,7 @@ class State:
         self.lists = LISTS.index(parts.lists)
         self.reclaim = RECLAIMS.index(parts.reclaim)
         self.at_limit = LIMITS.index(parts.at_limit)
+        self.oom_score = SCORES.index(parts.oom_score)
         self.rewalk = int(parts.move == "rewalk")
         self.per_pair = int(parts.per_pair)
         self.bills = int("bill" in parts.counts)

@@ -14,7 +14,7 @@ ASSUMED = (
 )
 UNIT = 1
 PARTS = Parts(record="page", lists="fifo", reclaim="free", references="all", move="stay")
-OPTIONS = {"lists": ("fifo", "lru")}
+OPTIONS = {"lists": ("fifo", "lru"), "oom_score": ("size", "charged", "distinct")}
 PROMISES = {
     "sum_is_mapped": True,
     "neighbour_proof": False,  # free when somebody else came first

@@ -25,7 +25,7 @@ UNIT = 1
 PARTS = Parts(
     record="counted", lists="fifo", reclaim="free", references="all", move="rewalk"
 )
-OPTIONS = {"lists": ("fifo", "lru")}
+OPTIONS = {"lists": ("fifo", "lru"), "oom_score": ("size", "charged", "distinct")}
 PROMISES = {
     "sum_is_mapped": True,
     "neighbour_proof": False,

@@ -15,6 +15,7 @@ CHOICES = {
     "slots": ("half", "kept", "freed"),
     "penalty": ("delay", "rate"),
     "at_limit": ("oom", "kill_current", "refuse_remote"),
+    "oom_score": ("size", "charged", "distinct"),
     "move": ("stay", "rewalk", "migrate"),
     "placement": ("any", "own_zone", "shared_zone", "partition"),
     "by": ("flag", "mount", "directory"),
@@ -51,6 +52,8 @@ class Parts:
     penalty     what virtual swapping costs a guest: a disk time a page, or a disk that busy
     at_limit    reclaim, then the container's OOM killer; or then kill the current task; or the
                 killer only for own memory, and an error for what another pays
+    oom_score   whom the container's OOM killer takes: the largest address space, as posted; who
+                maps most pages that are charged to the container; who maps most pages
     move        charges stay with the container, or every page is walked and follows
     placement   frames from any node; from a zone of the container's own; from that or a zone
                 shared by a set of containers; or a machine of its own, with copies of all files
@@ -79,6 +82,7 @@ class Parts:
     lists: str = "fifo"
     reclaim: str = "free"
     at_limit: str = "oom"
+    oom_score: str = "size"
     move: str = "stay"
     placement: str = "any"
     by: str = "flag"
@@ -195,6 +199,18 @@ REFUSALS = (
         lambda p: p.at_limit == "refuse_remote" and p.coverage != "resident",
         "at_limit=refuse_remote is for frames that another container pays for; under "
         "coverage={coverage} nobody does",
+    ),
+    Refusal(
+        lambda p: p.oom_score != "size" and p.files != "2007",
+        "oom_score={oom_score} changes the killer of 2007; that of files={files} has its own score",
+    ),
+    Refusal(
+        lambda p: p.oom_score != "size" and p.at_limit != "oom",
+        "oom_score={oom_score} chooses a task; at_limit={at_limit} does not",
+    ),
+    Refusal(
+        lambda p: p.oom_score == "charged" and p.record == "none",
+        "oom_score=charged counts pages charged to the container; record=none charges none",
     ),
     Refusal(
         lambda p: p.kernel_memory == "charged" and p.record == "none",
