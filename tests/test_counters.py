@@ -12,7 +12,7 @@ import json
 import pytest
 
 from workbench import cli
-from workbench.counters import FORMS, PROPERTIES, judge, narrate
+from workbench.counters import FORMS, PROPERTIES, judge, narrate, simulate
 from workbench.counters.explore import UNIT, Explorer
 from workbench.counters.forms import K1, K3, K5, K7
 from workbench.counters.steps import add, apply, load, lock, store
@@ -239,6 +239,66 @@ def test_the_slow_twin_agrees(form, what):
     assert tried >= 2
 
 
+# ---- larger cases --------------------------------------------------------------------------------
+
+
+def test_larger_cases_are_the_same_every_time():
+    assert simulate.races("K2", 16, seed=3) == simulate.races("K2", 16, seed=3)
+    assert simulate.races("K2", 16, seed=3) != simulate.races("K2", 16, seed=4)
+
+
+@pytest.mark.parametrize("window", [0, 100_000])
+def test_races(window):
+    """X39: what is proved for three actors holds for 64; what is refuted happens."""
+    tally = {form: simulate.races(form, 64, 20, window) for form in ("K1", "K2", "K3", "K4", "K5")}
+    assert all(t.refused > 0 for form, t in tally.items() if form != "K4")
+    assert all(tally[form].most_held <= 100 for form in ("K1", "K3", "K5"))
+    assert tally["K2"].most_held > 100 and tally["K4"].most_held > 200
+    assert all(tally[form].spurious == 0 for form in ("K1", "K5"))
+    assert (tally["K3"].spurious > 0) == (window > 0)  # C174: only where an undo is held up
+
+
+def test_transfers_not_atomic_operations():
+    """C175, Eric Biederman, 15 March: a lock costs what an atomic operation does; reading first
+    costs a second transfer. Not said there: a page list under the lock undoes it."""
+    lock, atomic, loop = (simulate.scaling(form, 16) for form in ("K1", "K3", "K5"))
+    assert abs(lock.call_ns / lock.calls - atomic.call_ns / atomic.calls) < 20
+    assert loop.transfers / loop.calls > 1.3 * lock.transfers / lock.calls
+    listed = simulate.scaling("K1", 16, listed=True)
+    queued = simulate.scaling("K1", 16, listed=True, queue=True)
+    assert listed.transfers > 2 * queued.transfers > 4 * lock.transfers
+    assert simulate.scaling("K5", 1).retries == 0 < loop.retries  # C176
+    for form in ("K6", "K7"):  # C177
+        assert simulate.scaling(form, 16).transfers < lock.transfers / 10
+
+
+@pytest.mark.parametrize("cpus, batch", [(2, 8), (8, 32), (8, 64)])
+def test_batches(cpus, batch):
+    """X41, C178: the adversary gets what the other CPUs hide, and no more; C070 as published."""
+    worst = simulate.fuzz("K6", cpus, batch, True, 2_560)
+    assert worst.most_held - 2_560 == (cpus - 1) * (batch - 1) and worst.refused == 1
+    margin = simulate.fuzz("K6m", cpus, batch, True, 2_560)
+    assert margin.most_held == 2_560
+    usual = simulate.fuzz("K6", cpus, batch, False, 2_560)
+    assert 0 < -usual.low <= cpus * batch
+
+
+def test_reserves():
+    """X41, C179: fewer locks, but not reserve-fold; pages stranded; refusals before their time."""
+    none, some, many = (simulate.reserves(64, r, 640) for r in (0, 1, 32))
+    assert none.locks / none.calls > some.locks / some.calls
+    assert none.locks < 4 * many.locks  # not 32: at the limit every refusal takes the lock
+    assert none.stranded == none.spurious == 0 < some.stranded < many.stranded <= 640
+    assert some.spurious and many.spurious and many.most_held < none.most_held == 640
+
+
+def test_limits_that_mean_none():
+    """X50, C182: as posted, a limit of zero lets everything pass; LONG_MAX and ULONG_MAX do."""
+    rows = {row[0]: row[1:] for row in simulate.table_limits()[2]}
+    assert rows == {"0": [5, 0], "1": [1, 1], "usage - 1": [0, 0],
+                    "LONG_MAX": [5, 5], "ULONG_MAX": [5, 5]}  # fmt: skip
+
+
 # ---- stories and the command ---------------------------------------------------------------------
 
 
@@ -263,6 +323,7 @@ def test_a_proof_has_no_story():
 @pytest.mark.parametrize("words, text", [
     (["counters", "k2"], "known: K1, K1w, K2"),
     (["counters", "--story", "K2", "limits"], "did you mean limit?"),
+    (["counters", "K1", "--simulate"], "stands alone"),
     (["counters", "--switch", "nowhere"], "did you mean anywhere?"),
 ])  # fmt: skip
 def test_bad_input(capsys, words, text):

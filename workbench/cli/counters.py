@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .source import guess
-from .text import Mistake, grid, show_json, wrapped
+from .text import Mistake, grid, say, show_json, wrapped
 
 
 def counters(
@@ -23,6 +23,9 @@ def counters(
         str, typer.Option(help="Where others come between: anywhere (several CPUs, or preemption), "
                           "sleeping (one CPU, obtaining a page may sleep), calls.")
     ] = "anywhere",
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Up to 256 threads, with costs (15 s).")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:  # fmt: skip
     """Which form of counter keeps a limit.
@@ -40,6 +43,11 @@ def counters(
     ):
         if given not in known:
             raise Mistake(f"unknown {what} {given!r}{guess(given, known)}")
+    if simulate:
+        if form or story or switch != "anywhere":
+            raise Mistake("--simulate stands alone: its tables have their own forms")
+        simulated(as_json)
+        return
     if story:
         verdict = judge(*story, switch)
         if as_json:
@@ -66,6 +74,22 @@ def counters(
     print(wrapped(f'"in 5": refuted, the shortest story has 5 steps (--story FORM PROPERTY). '
                   f"{states} states of {max(len(p.cases) for p in PROPERTIES.values())} cases or "
                   "fewer; a proof is for these cases."))  # fmt: skip
+
+
+def simulated(as_json: bool) -> None:
+    """The larger cases, each table as soon as it is there."""
+    from workbench.counters.simulate import tables
+
+    done = {}
+    for name, compute in tables():
+        say(f"{name} ...")
+        title, columns, rows = compute()
+        done[name] = {"title": title,
+                      "rows": [dict(zip(columns, row, strict=True)) for row in rows]}  # fmt: skip
+        if not as_json:
+            print(wrapped(title) + "\n" + grid(columns, rows) + "\n", flush=True)
+    if as_json:
+        show_json(done)
 
 
 def verdict_record(verdict: object) -> dict:

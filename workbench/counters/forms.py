@@ -26,6 +26,7 @@ class Form:
     batch: int = 2  # K6: pages a CPU counts by itself
     reserve: int = 1  # K7: pages a task takes in advance
     wrap: bool = False  # K1: unsigned subtraction, as posted
+    listed: bool = False  # K1: a page list, on a line of its own, under the same lock
     stale: bool = False  # K5: limit read once, before usage
     margin: bool = False  # K6: exact sum as soon as the batches could matter
 
@@ -61,7 +62,7 @@ class K1(Form):
     SOURCE = "Pavel Emelianov, 6 March, patch 1/7"
 
     def cells(self, limit: int) -> dict[str, int]:
-        return super().cells(limit) | {"lock": 0}
+        return super().cells(limit) | {"lock": 0} | ({"list0": 0} if self.listed else {})
 
     def charge(self, me: int, v: int) -> Steps:
         yield lock()
@@ -73,6 +74,8 @@ class K1(Form):
         else:
             failcnt = yield load("failcnt")
             yield store("failcnt", failcnt + 1)
+        if self.listed:
+            yield store("list0", me)
         yield unlock()
         return granted
 
@@ -80,6 +83,8 @@ class K1(Form):
         yield lock()
         usage = yield load("usage")
         yield store("usage", max(usage - v, 0))
+        if self.listed:
+            yield store("list0", me)
         yield unlock()
 
 
