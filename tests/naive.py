@@ -228,6 +228,7 @@ class Mm:
     users: int = 1
     vmas: list = field(default_factory=list)
     ptes: dict = field(default_factory=dict)  # vpage -> Pte
+    denied: bool = False  # a map was refused: the task goes without
     tables: dict = field(default_factory=dict)  # block -> frame of the page-table page
 
     def vma(self, vpage):
@@ -298,6 +299,9 @@ class After:
     bill: dict = None
     vswap: dict = None
     penalty: dict = None
+    unused: dict = None
+    swapped: dict = None  # swap slots charged, where only they are counted
+    oom_failcnt: dict = None
     warnings: int = None
     leaked_frames: int = None
     accesses: dict = None  # (container, node of the page) -> (by tasks there, by others)
@@ -325,6 +329,7 @@ class Scheme:
     own_zones = False
     hierarchy = "flat"
     resident = False  # pays for frames, mapped or not; `born` and `gone` are called
+    asks_for_space = False  # at map and fork, instead of for memory at a touch
     copies = False  # of every object, for every container
     orphan = "stay"  # what becomes of a dead container's zone
     references = "all"
@@ -365,6 +370,16 @@ class Scheme:
     def limit_written(self, c):
         """False: not below usage."""
         return True
+
+    def framed(self, page, c): ...
+
+    def unframed(self, page): ...
+
+    def forgotten(self, thing): ...
+
+    def slot_taken(self, page): ...
+
+    def fresh(self, c): ...
 
     def lost(self, wanted):
         """Pages and containers for which `wanted` holds have nothing more to do with each other."""
@@ -422,6 +437,9 @@ class Scheme:
     def bill(self, c):
         """What c would pay on a second book."""
         return 0
+
+    def force(self, c, units):
+        self.kernel.force(c, units)
 
     def settle(self, c, due, paid):
         """Turn a payment into a new charge of `due` units."""
@@ -769,8 +787,135 @@ class Beancounter(Pairs):
         tail = ring.pop()
         ring.insert(0, tail)
         tail[1] -= 1
-        self.kernel.force(tail[0], self.unit >> tail[1] + 1)
+        self.force(tail[0], self.unit >> tail[1] + 1)
         return tail[1] + 1
+
+
+class OpenVz(Beancounter):
+    """The ring only counts; maps and forks ask for private address space."""
+
+    asks_for_space = True
+
+    def __init__(self, kernel):
+        super().__init__(kernel)
+        self.creators = {}  # object -> container that used it first
+        self.payers = {}  # page -> container its swap slot is charged to
+        root = kernel.trace.containers[0].name
+        self.barriers = {"vmguarpages": {}, "oomguarpages": {root: 2**62}}
+        self.oom_failures = {}
+
+    def price(self, page, c):
+        return 0
+
+    def used(self, thing, c):
+        owner = self.creators.get(thing)
+        if owner is None or not owner.exists:
+            self.creators[thing] = c
+
+    def mapped(self, page, c, paid):
+        if page.kind != "shm":
+            super().mapped(page, c, paid)
+
+    def unmapped(self, page, c):
+        if page.kind != "shm":
+            super().unmapped(page, c)
+
+    def forgotten(self, thing):
+        """Nameless shared memory has ended."""
+        self.creators.pop(thing, None)
+
+    def framed(self, page, c):
+        """A page of an object comes into memory."""
+        if page.kind == "shm":
+            self.used(page.vpage[0], c)
+            self.settle(self.creators[page.vpage[0]], self.unit, 0)
+
+    def unframed(self, page):
+        if page.kind == "shm":
+            self.drop(self.creators[page.vpage[0]], self.unit)
+
+    def slot_taken(self, page):
+        if page.kind == "shm":
+            self.payers[page] = self.creators[page.vpage[0]]
+        elif self.rings.get(page):
+            self.payers[page] = self.rings[page][0][0]
+
+    def swapped(self, c):
+        return sum(page.slot and payer is c for page, payer in self.payers.items())
+
+    def private(self, vma):
+        kind = self.kernel.trace.objects[vma.object].kind
+        return kind == "anon" or (not vma.shared and kind not in ("special", "kernel"))
+
+    def space(self, mm):
+        """The private pages of an mm: (object, index)."""
+        return {(v.object, n) for v in mm.vmas if self.private(v) for n in range(v.start, v.end)}
+
+    def used_space(self, mm):
+        return {v for v, pte in mm.ptes.items() if pte.state == "present" and pte.page}
+
+    def unused(self, c):
+        mms = [mm for mm in self.kernel.mms if mm.container is c]
+        return sum(len(self.space(mm) - self.used_space(mm)) for mm in mms)
+
+    def grants(self, c, more):
+        """HARD: up to the barrier of privvmpages, or of vmguarpages."""
+        held = (c.rss.usage - c.kernel * self.unit) // self.unit + self.unused(c) + more
+        barriers = (c.rss.limit, self.barriers["vmguarpages"].get(c.name, 0))
+        return more <= 0 or any(held <= barrier for barrier in barriers)
+
+    def refuses_map(self, mm, new, vpages):
+        """The unused space of the mm as it is, and as it would be."""
+        space, used = self.space(mm), self.used_space(mm)
+        after = (space - set(vpages)) | (set(vpages) if self.private(new) else set())
+        if self.grants(mm.container, len(after - used) - len(space - used)):
+            return False
+        mm.container.rss.failcnt += 1
+        mm.denied = True
+        return True
+
+    def refuses_fork(self, mm, c):
+        copied = {v for v in self.used_space(mm) if (vma := mm.vma(v)).has_anon and not vma.shared}
+        return not self.grants(c, len(self.space(mm) - copied))
+
+    def force(self, c, units):
+        """Nobody looks at a limit of memory."""
+        self.kernel.add(c, units)
+
+    def settle(self, c, due, paid):
+        self.force(c, due)
+        c.css += 1
+
+    def write(self, c, file, written):
+        first, *rest = written.decode("latin-1").strip(" \t\n\v\f\r").split(":", 1)
+        if not all(text.isdecimal() for text in (first, *rest)):
+            return False
+        if rest and int(rest[0]) < int(first):
+            return False
+        if file == "privvmpages":
+            c.rss.limit = int(first)
+        else:
+            self.barriers[file][c.name] = int(first)
+        return True
+
+    def fresh(self, c):
+        """Made again."""
+        for book in (*self.barriers.values(), self.oom_failures):
+            book.pop(c.name, None)
+
+    def worst(self):
+        """Who is furthest above its promise, if anybody is."""
+        promised = self.barriers["oomguarpages"]
+        over = [c.rss.usage // self.unit + self.swapped(c) - promised.get(c.name, 0)
+                for c in self.kernel.containers]  # fmt: skip
+        return self.kernel.containers[over.index(max(over))] if max(over) > 0 else None
+
+    def expected(self, c):
+        shm = [p for p in self.kernel.resident
+               if p.kind == "shm" and self.creators[p.vpage[0]] is c]  # fmt: skip
+        rings = [p for p in self.kernel.charged_pages(c) if p.kind != "shm"]
+        units = sum(self.share(p, c) for p in rings) + self.unit * len(shm)
+        return units, len(rings) + len(shm)
 
 
 class EveryMapping(Scheme):
@@ -963,7 +1108,7 @@ SCHEMES = {
     "file_owner": FileOwner,
     "shared_zone": SharedZone, "partition": Partition,
     "next_toucher": NextToucher, "february_2007": February,
-    "virtual_swap": VirtualSwap,
+    "virtual_swap": VirtualSwap, "openvz": OpenVz,
 }  # fmt: skip
 
 
@@ -984,6 +1129,8 @@ class Kernel:
         self.quirks = parse_quirks(self.quirks)
         if self.pagevec:
             raise NotImplementedError("the twin knows pagevec 0 only")
+        if SCHEMES[scheme].asks_for_space:  # not the patch's kernel
+            self.quirks = frozenset()
         if SCHEMES[scheme].resident:  # these are about payments at mapping time
             self.quirks -= {"trial_charge", "double_release", "leak_frames", "stale_pointer"}
         self.scheme = SCHEMES[scheme](self)
@@ -1216,6 +1363,8 @@ class Kernel:
 
     def lacks_room(self, c, units):
         """The first in line without room, or None."""
+        if self.scheme.asks_for_space:
+            return None
         return next((a for a in self.line(c) if not self.fits(a.rss, units)), None)
 
     def add(self, c, units):
@@ -1403,6 +1552,7 @@ class Kernel:
         """The page leaves memory; a swap slot stays."""
         if self.scheme.resident:
             self.scheme.gone(page)
+        self.scheme.unframed(page)
         page.zone.used[FRAME_KIND.get(page.kind, page.kind)] -= 1
         if page.granule:
             self.unpin(page.granule)
@@ -1443,6 +1593,7 @@ class Kernel:
             return page.slot
         self.swap_used += 1
         page.slot = True
+        self.scheme.slot_taken(page)
         return True
 
     def free_slot(self, page):
@@ -1645,7 +1796,12 @@ class Kernel:
 
     def oom(self, c, current, strictly=False):
         """Kill somebody. Dies when current is the victim, Hang when nothing can be done."""
-        victim = self.select(c, strictly)
+        worst = self.scheme.worst() if self.scheme.asks_for_space and c is None else None
+        victim = self.select(worst, True) if worst else None
+        if victim:
+            self.scheme.oom_failures[worst.name] = self.scheme.oom_failures.get(worst.name, 0) + 1
+        else:
+            victim = self.select(c, strictly)
         if victim == "abort":
             done = False
         else:
@@ -1801,6 +1957,7 @@ class Kernel:
         for (vpage, whose), page in self.cache.items():
             if (vpage[0], whose) == (thing, copy):
                 self.destroy_page(page)
+        self.scheme.forgotten(thing)
 
     def need_table(self, mm, vpage, current):
         block = (self.bases[vpage[0]] + vpage[1]) // BLOCK
@@ -1812,6 +1969,8 @@ class Kernel:
     def access(self, task, vpage, write):
         """One load or store by a task."""
         vma = task.mm.vma(vpage)
+        if vma is None and task.mm.denied:
+            return self.note("refused")
         if vma is None:
             name = self.trace.objects[vpage[0]].name
             expected = f"{task.row.name} accesses {name} outside its mappings"
@@ -1904,14 +2063,15 @@ class Kernel:
                 self.give_back(*bill)
             raise ReadError
         self.note("swapin" if page.slot else "major" if kind == "file" else "minor")
-        self.fill(page, zone, bill)
+        self.fill(page, zone, bill, task.mm.container)
         return page
 
-    def fill(self, page, zone, bill):
+    def fill(self, page, zone, bill, c):
         """A new page of an object's cache; who has paid for its frame, and how much."""
         self.free_slot(page)
         self.place(page, zone, "inactive" if page.kind in ("file", "shm") else None)
         page.dirty = page.kind == "shm"
+        self.scheme.framed(page, c)
         self.born(page, *bill)
 
     def fault_object(self, task, vma, vpage, write):
@@ -2062,7 +2222,7 @@ class Kernel:
                 if page.kind == "kernel":
                     self.pay_kernel(c, task, zone)
                     page.payer = c if self.kernel_memory else None
-                self.fill(page, zone, bill)
+                self.fill(page, zone, bill, c)
                 self.note("minor")
             self.mark_accessed(page)
             page.dirty = True
@@ -2072,12 +2232,14 @@ class Kernel:
         mm, thing = task.mm, vpages[0][0]
         row = self.trace.objects[thing]
         copy = self.copy(mm.container)
+        new = Vma(thing, vpages[0][1], vpages[-1][1] + 1, value == "shared")
+        if self.scheme.asks_for_space and self.scheme.refuses_map(mm, new, vpages):
+            return self.note("refused")
         if row.kind == "shm" and not row.path and not self.object_mapped(thing, copy):
             if not self.charge_one(task.container.numfiles):
                 return self.note("refused")
             self.shm_home[thing, copy] = task.container
         self.scheme.used(thing, mm.container)
-        new = Vma(thing, vpages[0][1], vpages[-1][1] + 1, value == "shared")
         new.has_anon = any(vma.has_anon for vma in mm.vmas if any(map(vma.holds, vpages)))
         self.cut(mm, vpages)
         mm.vmas.append(new)
@@ -2209,6 +2371,7 @@ class Kernel:
         if self.scheme.refuses_fork(task.mm, child.container):
             return False
         child.mm = self.new_mm(child.container)
+        child.mm.denied = task.mm.denied
         child.mm.vmas = [Vma(v.object, v.start, v.end, v.shared, v.has_anon) for v in task.mm.vmas]
         for vpage in sorted(task.mm.ptes):
             pte = task.mm.ptes.get(vpage)  # reclaim on the way may take it
@@ -2327,6 +2490,7 @@ class Kernel:
         if not self.found_zone(c):
             return self.note("refused")
         self.reset(c)
+        self.scheme.fresh(c)
 
     def has_children(self, c):
         return self.tree and any(d.folder is c and d.exists for d in self.containers)
@@ -2408,6 +2572,9 @@ class Kernel:
         if file == "vswap_limit" and isinstance(self.scheme, VirtualSwap):
             c.vswap_limit = self.parse_limit(written)
             return None
+        if self.scheme.asks_for_space and file in ("privvmpages", "vmguarpages", "oomguarpages"):
+            done = c.exists and self.scheme.write(c, file, written)
+            return None if done else self.note("refused")
         if file not in ("rss_limit", "numproc_limit", "numfiles_limit"):
             return self.note("refused")
         limit = self.parse_limit(written)
@@ -2606,6 +2773,12 @@ class Kernel:
             virtual = isinstance(self.scheme, VirtualSwap)
             seen.vswap = {c.name: self.scheme.taken(c) if virtual else 0 for c in every}
             costs = self.scheme.penalties if virtual else {}
+            spaces, scheme = self.scheme.asks_for_space, self.scheme
+            seen.unused = {c.name: scheme.unused(c) if spaces else 0 for c in every}
+            seen.swapped = {c.name: scheme.swapped(c) if spaces else 0 for c in every}
+            seen.oom_failcnt = {
+                c.name: scheme.oom_failures.get(c.name, 0) if spaces else 0 for c in every
+            }
             seen.penalty = {c.name: costs.get(c.name, 0) for c in every}
             seen.numproc = {c.name: (c.numproc.usage, c.numproc.failcnt) for c in every}
             seen.numfiles = {c.name: (c.numfiles.usage, c.numfiles.failcnt) for c in every}
@@ -2782,5 +2955,5 @@ def check_charges(kernel: Kernel) -> None:
     accounted = [p for p in seen if p.kind not in ("special", "kernel")]
     if scheme.single_owner:
         assert set(scheme.owner) == set(accounted)
-    if scheme.single_owner or isinstance(scheme, Beancounter):
+    if scheme.single_owner or (isinstance(scheme, Beancounter) and not scheme.asks_for_space):
         assert total == len(accounted) * scheme.unit

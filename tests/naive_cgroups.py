@@ -299,7 +299,7 @@ class CgroupKernel(Kernel):
             self.count_swap(page.payer, -1)
         super().place(page, zone, which)
 
-    def fill(self, page, zone, bill):
+    def fill(self, page, zone, bill, c):
         """As in the base, but a slot is given up after the page has come back."""
         self.place(page, zone, "inactive" if page.kind in ("file", "shm") else None)
         page.dirty = page.kind == "shm"

@@ -33,6 +33,7 @@ FILES = {  # of today's control groups: what may be written
     "memory.oom.group": ("0", "1"), "memory.reclaim": ("8k", "40k", "1x"), "memory.peak": ("x",),
     "pids.max": ("0", "1", "3", "max", "-1"),
 }  # fmt: skip
+BARRIERS = ("0", "5", "20:30", "60", "100:50", "200", " 40\\n", "-1", "7:x", ":9", "")
 PATHS = ("/usr", "/usr/lib/x", "/usr/local/x", "/lib", "srv:/lib", "srv:/home", "/home/x/y")
 NODES = ("0", "1", "0-1", "1,0", "0,2-3", "1-3", "", "0-", "x", "2-1", "63")
 SHARING = {"shm": (True,), "anon": (False,)}
@@ -114,6 +115,7 @@ class Author:
     nodes: int
     places: random.Random  # dice of their own, for what was added later: zones, nodes, cpusets
     cpusets: bool = False
+    barriers: random.Random = None  # as places: for OpenVZ's files
     b: TraceBuilder = field(default_factory=TraceBuilder)
     live: list = field(default_factory=list)
     exited: list = field(default_factory=list)
@@ -322,6 +324,9 @@ class Author:
             file = self.rng.choice(list(FILES))
             return self.b.set_limit(container, f"{file}={self.rng.choice(FILES[file])}")
         self.b.set_limit(container, f"{file}={self.rng.choice(WRITTEN)}")
+        if self.barriers.random() < 0.3:
+            name = self.barriers.choice(("privvmpages", "vmguarpages", "oomguarpages"))
+            self.b.set_limit(container, f"{name}={self.barriers.choice(BARRIERS)}")
         if self.cpusets:
             name = self.places.choice(("mems", "mems", "memory_migrate", "memory_spread_page"))
             texts = NODES if name == "mems" else ("0", "1", "1", "2")
@@ -393,7 +398,8 @@ def random_case(seed: int, profile: str | None = None, events: int = 120) -> Cas
     knobs["unmovable"] = places.choice(("spread", "grouped"))
     knobs["numa"] = places.choice(("stay", "stay", "follow", "touch"))
     knobs["accesses"] = places.random() < 0.3
-    author = Author(rng, chosen, machine["nodes"], places, places.random() < 0.4)
+    author = Author(rng, chosen, machine["nodes"], places, places.random() < 0.4,
+                    random.Random(f"barriers {seed} {profile}"))  # fmt: skip
     author.tables()
     machine["zone_sets"] = zone_sets(places, author.containers[1:] + author.made)
     for _ in range(events):

@@ -98,6 +98,13 @@ def test_sizes(name, written):
         ("memory.oom.group", b"2", None),
         ("memory.use_hierarchy", b"", None),
         ("memory.force_empty", b"whatever", 0),  # LTP force_empty: any string
+        ("privvmpages", b"40\n", 40),
+        ("privvmpages", b"40:60", 40),
+        ("vmguarpages", b"40:40", 40),
+        ("oomguarpages", b"60:40", None),  # a barrier above its limit
+        ("oomguarpages", b"40:", None),
+        ("oomguarpages", b"-1", None),
+        ("privvmpages", b"99999999999999999999", UNLIMITED),
         ("pids.max", b"2", 2),
         ("pids.max", b"max", UNLIMITED),
         ("pids.max", b"4194304", 4194304),

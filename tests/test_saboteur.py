@@ -444,6 +444,20 @@ def virtual_slot_lost(k):
     k.vswap[1] -= 1
 
 
+def address_space_off(k):
+    k.unused[1] += 1
+
+
+def shared_memory_uncharged(k):
+    """A page of shared memory is in memory and nobody's."""
+    k.usage[2] -= k.unit
+    k.css[2] -= 1
+
+
+def shared_memory_on_a_ring(k):
+    k.page_entry[pages(k, SHM)[0]] = any_entry(k) + 1
+
+
 def bill_off(k):
     k.bill[2] -= k.unit // 2
 
@@ -633,6 +647,9 @@ SABOTEURS = {
     wrong_shift_and_charge: r"shares add up to \d+ units less than \d+ pages",
     virtual_record_astray: r"entry \d+: on list 1 with \d mappings",
     virtual_slot_lost: r"container 1: -?\d+ virtual slots counted, \d+ held",
+    address_space_off: r"container 1: \d+ unused private pages counted, \d+ there",
+    shared_memory_uncharged: r"container 2: usage \d+, \d+ owed",
+    shared_memory_on_a_ring: r"page \d+: unmapped, but charged",
     bill_off: r"container 2: bill \d+, shares are worth \d+",
     rmap_back_link: r"pte \d+: links broken",
     entry_back_link: r"entry \d+: links broken",
@@ -657,6 +674,8 @@ SCHEME = {  # where it takes a certain scheme to have what is damaged
     lose_a_share: "fraction", bill_off: "dual_count",
     virtual_record_astray: "virtual_swap", virtual_slot_lost: "virtual_swap",
     charge_the_wrong_one: "fraction",
+    address_space_off: "openvz", shared_memory_uncharged: "openvz",
+    shared_memory_on_a_ring: "openvz",
     wrong_shift: "beancounter", wrong_shift_and_charge: "beancounter",
     css_of_mappings: "every_mapping", mapping_uncharged: "every_mapping", zone_miscounted: "zone",
     charge_without_frame: "first_allocation", swap_miscounted: "cgroup_v1",
@@ -817,6 +836,16 @@ CODE = {
         "virtual", "penalise", forget, "virtual_swap", "reclaim", "penalty"),
     "slots are not counted": (
         "virtual", "send_out", forget, "virtual_swap", "reclaim", "list|vswap|css|usage"),
+    "used address space is not counted": (
+        "ubc", "count_used", sometimes(forget), "openvz", "sharing", "unused"),
+    "every map is granted": (
+        "ubc", "granted", always_yes, "openvz", "reclaim", "outcome|failcnt|unused"),
+    "swap entries are nobody's": (
+        "ubc", "slot_payer", lambda f: lambda k, page: -1, "openvz", "memory", "swapped"),
+    "shared memory is free": ("ubc", "adopt", forget, "openvz", "sharing", "usage|css"),
+    "nobody is above a promise": (
+        "ubc", "worst_overdraft", lambda f: lambda k: -1, "openvz", "memory",
+        "victims|oom_failcnt"),
     "bills are not shared out": (
         "hooks", "bill_holders", forget, "dual_count", "sharing", "bill"),
     "the least bad dies": ("oom", "badness", upside_down, "first_touch", "swap", "victims|failcnt"),

@@ -24,7 +24,7 @@ VARIANTS = [  # of what schemes leave to choose
     "first_touch:reclaim=unmap_all", "hand_over:reclaim=unmap_all:lists=lru",
     "next_toucher:lists=lru", "fraction:reclaim=free_own", "beancounter:reclaim=free_own",
     WALK, f"{WALK}:move=stay", f"{WALK}:reclaim=free_own", "february_2007:reclaim=free_own",
-    "virtual_swap:slots=kept", "virtual_swap:slots=freed",
+    "virtual_swap:slots=kept", "virtual_swap:slots=freed", "openvz:kernel_memory=charged",
     "first_touch:oom_score=charged", "hand_over:oom_score=charged", "fraction:oom_score=charged",
     "first_touch:oom_score=distinct",
 ]  # fmt: skip
@@ -68,6 +68,9 @@ def books(trace: Trace, k) -> dict:
         "css": {names[c]: int(k.css[c]) for c in each},
         "bill": {names[c]: int(k.bill[c]) for c in each},
         "vswap": {names[c]: int(k.vswap[c]) for c in each},
+        "unused": {names[c]: int(k.unused[c]) for c in each},
+        "swapped": {names[c]: int(k.swapped[c]) if k.ubc else 0 for c in each},
+        "oom_failcnt": {names[c]: int(k.oom_failcnt[c]) for c in each},
         "penalty": {names[c]: int(k.penalty[c]) for c in each},
         "numproc": {names[c]: (int(k.procs[c]), int(k.procs_failcnt[c])) for c in each},
         "numfiles": {names[c]: (int(k.files[c]), int(k.files_failcnt[c])) for c in each},

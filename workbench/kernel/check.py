@@ -6,10 +6,11 @@ from .granules import zone_at
 from .lists import list_of
 from .names import (
     ALIVE, ANON, COUNTED_RECORD, HEADS, KERNEL, KIND, LISTED_ACTIVE, MAPPING_RECORD, ON_LRU,
-    PAGE_RECORD, PRESENT, Q_DOUBLE_RELEASE, Q_ZONE_COUNTERS, RESIDENT, SLOT, SPECIAL, SPLIT,
+    PAGE_RECORD, PRESENT, Q_DOUBLE_RELEASE, Q_ZONE_COUNTERS, RESIDENT, SHM, SLOT, SPECIAL, SPLIT,
     STUCK, SWAP, USED, V1, VIRTUAL, WALKED, ZOMBIE,
 )  # fmt: skip
 from .tables import mm_of, vpage_of, word_of
+from .ubc import is_private, mapped_in
 
 
 class CheckFailed(AssertionError):
@@ -32,6 +33,8 @@ def check(k) -> None:
     check_containers(k)
     if k.reclaim == VIRTUAL:
         check_virtual(k)
+    if k.ubc:
+        check_address_space(k)
     check_groups(k)
 
 
@@ -230,6 +233,8 @@ def check_entries(k) -> None:
     for page in range(k.pages_top):
         kind = k.page_flags[page] & KIND
         here = k.page_flags[page] & RESIDENT if k.resident else k.page_maps[page]
+        if k.ubc and kind == SHM:
+            here = 0  # on no ring: its creator pays
         if here and kind != SPECIAL and kind != KERNEL:
             need(k.page_entry[page] and int(k.page_entry[page]) - 1 in on_list,
                  "page %d: mapped, but nobody is charged", page)  # fmt: skip
@@ -253,6 +258,32 @@ def check_virtual(k) -> None:
     for c in range(k.containers):
         need(k.vswap[c] == slots[c], "container %d: %d virtual slots counted, %d held", c,
              k.vswap[c], slots[c])  # fmt: skip
+
+
+def check_address_space(k) -> None:
+    """unused is the private address space at which nothing is present."""
+    unused = [0] * k.containers
+    for mm in range(k.mms_top):
+        i = k.mm_vmas[mm] - 1
+        while i >= 0:
+            size = int(k.vma_end[i] - k.vma_start[i])
+            o, c = k.vma_object[i], k.mm_container[mm]
+            if is_private(k, o, k.vma_flags[i]):
+                unused[c] += size - mapped_in(k, mm, i, k.vma_start[i], k.vma_end[i])
+            i = k.vma_next[i] - 1
+    for c in range(k.containers):
+        need(k.unused[c] == unused[c], "container %d: %d unused private pages counted, %d there", c,
+             k.unused[c], unused[c])  # fmt: skip
+
+
+def creators(k) -> list[int]:
+    """Pages of shared memory in memory, by who pays for them under `ubc`."""
+    found = [0] * k.containers
+    for o in range(k.objects if k.ubc else 0):
+        for page in range(k.obj_base[o], k.obj_base[o] + k.obj_pages[o]):
+            if k.obj_kind[o] == SHM and k.page_flags[page] & RESIDENT:
+                found[k.obj_owner[o] - 1] += 1
+    return found
 
 
 def check_holders(k, page: int) -> None:
@@ -301,7 +332,8 @@ def check_containers(k) -> None:
     if k.record == WALKED:
         owed = [count_pages(k, c) * k.unit for c in range(k.containers)]
         exact = exact and bool(k.rewalk)  # without it, moves leave charges behind
-    in_advance = [int(k.stock[c] + k.kernel[c] * k.unit) for c in range(k.containers)]
+    shm = creators(k)
+    in_advance = [int(k.stock[c] + (k.kernel[c] + shm[c]) * k.unit) for c in range(k.containers)]
     owed = [a + b for a, b in zip(owed, in_advance, strict=True)]
     owed = with_descendants(k, owed, k.parent)
     for c in range(k.containers):
@@ -317,8 +349,9 @@ def check_containers(k) -> None:
         need(not exact or k.usage[c] == owed[c], "container %d: usage %d, %d owed", c,
              k.usage[c], owed[c])  # fmt: skip
         if exact and k.record >= PAGE_RECORD:
-            need(k.css[c] == mms[c] + k.held[c], "container %d: css %d, %d mms + %d charges", c,
-                 k.css[c], mms[c], k.held[c])  # fmt: skip
+            charges = k.held[c] + shm[c]
+            need(k.css[c] == mms[c] + charges, "container %d: css %d, %d mms + %d charges", c,
+                 k.css[c], mms[c], charges)  # fmt: skip
     if exact and k.unit > 1:
         tops = [c for c in range(k.containers) if k.parent[c] < 0]
         charged = sum(int(k.usage[c]) for c in tops) - sum(in_advance)
@@ -326,6 +359,7 @@ def check_containers(k) -> None:
         shared = sum(
             1 for p in range(k.pages_top)
             if k.page_maps[p] and k.page_flags[p] & KIND != SPECIAL
+            and not (k.ubc and k.page_flags[p] & KIND == SHM)
         )  # fmt: skip
         missing = shared * k.unit - charged
         most = sum(int(k.page_holders[p]) for p in range(k.pages_top))

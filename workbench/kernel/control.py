@@ -44,6 +44,9 @@ FILES: dict[str, File] = {
     "memory.reclaim": File(_V2, "bytes or", "reclaim so much, or EAGAIN"),
     "memory.peak": File(_V2, "anything", "reset the high-water mark"),
     "vswap_limit": File(_ALL, "digits", "virtual swap, pages (virtual_swap only)"),
+    "privvmpages": File(_ALL, "barrier", "private address space, pages (openvz only)"),
+    "vmguarpages": File(_ALL, "barrier", "so much of it is not refused (openvz only)"),
+    "oomguarpages": File(_ALL, "barrier", "above it, killed first (openvz only)"),
     "pids.max": File(_BOTH, "tasks or max", "limit on tasks"),
     "cpuset.mems": File(_ALL, "nodes", "where pages may lie: 0-1,3; no scheme with zones"),
     "cpuset.memory_migrate": File(_ALL, "0..1", "1: pages follow new mems, and tasks moved in"),
@@ -53,10 +56,10 @@ NAMES = tuple(FILES)
 (
     F_RSS, F_NUMPROC, F_NUMFILES, F_LIMIT, F_MEMSW, F_SOFT, F_MOVE_CHARGE, F_FORCE_EMPTY,
     F_HIERARCHY, F_SWAPPINESS, F_OOM_CONTROL, F_MAX_USAGE, F_FAILCNT, F_MAX, F_HIGH, F_LOW, F_MIN,
-    F_SWAP_MAX, F_OOM_GROUP, F_RECLAIM, F_PEAK, F_VSWAP, F_PIDS, F_MEMS,
-    F_MIGRATE, F_SPREAD,
+    F_SWAP_MAX, F_OOM_GROUP, F_RECLAIM, F_PEAK, F_VSWAP, F_PRIVVM, F_VMGUAR, F_OOMGUAR, F_PIDS,
+    F_MEMS, F_MIGRATE, F_SPREAD,
 ) = range(len(FILES))  # fmt: skip
-LIMITS = (F_RSS, F_LIMIT, F_MAX)  # all set the limit that charges are held against
+LIMITS = (F_RSS, F_LIMIT, F_MAX, F_PRIVVM)  # all set the limit that charges are held against
 
 
 def parse(name: str, data: bytes, word: int = 64) -> int | None:
@@ -74,6 +77,8 @@ def parse(name: str, data: bytes, word: int = 64) -> int | None:
         return 0
     if " or" in FILES[name].unit and text == rest.strip().encode():
         return UNLIMITED
+    if kind == "barrier":
+        return barrier(text)
     if kind == "nodes":
         return node_mask(text)
     number, end = leading_number(text)
@@ -85,6 +90,16 @@ def parse(name: str, data: bytes, word: int = 64) -> int | None:
         return None
     most = PIDS_MAX - 1 if kind == "tasks" else int(kind.partition("..")[2])
     return number if number <= most else None
+
+
+def barrier(text: bytes) -> int | None:
+    """The barrier in `barrier:limit`, or alone. The limit is for requests that no trace makes."""
+    first, colon, second = text.partition(b":")
+    if not first.isdigit() or (colon and not second.isdigit()):
+        return None
+    if colon and int(second) < int(first):
+        return None
+    return min(int(first), UNLIMITED)
 
 
 def node_mask(text: bytes) -> int | None:

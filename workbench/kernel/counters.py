@@ -19,6 +19,8 @@ def say(k, what, page, c, amount):
 
 
 def fits(k, c, units):
+    if k.ubc:  # there memory is only counted
+        return True
     limit = k.limit[c]
     if limit == 0 and (k.zero_is_none or k.quirks & Q_LIMIT_ZERO):
         return True

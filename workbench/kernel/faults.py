@@ -8,8 +8,8 @@ from .lists import mark_accessed
 from .names import (
     ANON, BORN, CHANGED, COW, DIRTY, ERROR, FILE, HAS_ANON, HIT, KERNEL, KILLED, KIND, L_COPIED,
     L_READ, L_SWAPIN, LOCKED, MAJOR, MINOR, N_COPIES, N_MAJOR, N_MINOR, N_READS, N_SWAP_INS,
-    PRESENT, PRIVATE, Q_DOUBLE_RELEASE, Q_LEAK, RESIDENT, SEGV, SHARED, SLOT, SPECIAL, SPLIT,
-    STUCK, SWAP, SWAPIN, USED, V1, WRITE, YOUNG, ZERO, ZEROED,
+    PRESENT, PRIVATE, Q_DOUBLE_RELEASE, Q_LEAK, REFUSED, RESIDENT, SEGV, SHARED, SHM, SLOT,
+    SPECIAL, SPLIT, STUCK, SWAP, SWAPIN, USED, V1, WRITE, YOUNG, ZERO, ZEROED,
 )  # fmt: skip
 from .numa import spread_node
 from .oom import kill_task
@@ -18,6 +18,7 @@ from .pages import (
     remove, settle_in, swap_full,
 )  # fmt: skip
 from .tables import find, find_vma, make_pte, make_table, probe, pte_at
+from .ubc import adopt
 from .zones import home_of, page_of
 
 PATIENCE = 8  # how often an access may start over
@@ -42,7 +43,7 @@ def access(k, t, v, write, at):
             return worst
         i = find_vma(k, mm, v)
         if i < 0:
-            return SEGV
+            return REFUSED if k.mm_denied[mm] else SEGV
         if w & PRESENT:
             outcome = copy_on_write(k, t, at, i, v)
         elif w & SWAP:
@@ -136,6 +137,8 @@ def move_in(k, page, z, kind, active):
     settle_in(k, page, z, kind, active and k.lists != SPLIT)
     if k.family == V1 and k.page_flags[page] & SLOT and k.page_payer[page]:
         count_swap(k, k.page_payer[page] - 1, -1)
+    if k.ubc and kind == SHM:
+        adopt(k, page)
     if k.resident and kind != SPECIAL and kind != KERNEL:
         call_hook(k, BORN, page, k.payer, k.paid)
 

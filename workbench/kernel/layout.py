@@ -74,6 +74,7 @@ COLUMNS: dict[str, dict[str, int]] = {
         "mm_ptes": 32,  # (+1)
         "mm_size": 64,  # total_vm, pages
         "mm_block": 32,  # block of the page table looked at last
+        "mm_denied": 32,  # a map was refused: its task goes without
         "mm_rss": 32,  # present ptes
         "mm_count": 32,  # places in its page table
     },
@@ -108,6 +109,10 @@ COLUMNS: dict[str, dict[str, int]] = {
         "bill": 64,  # what it would pay if shared pages were shared out
         "vswap": 64,  # virtual swap slots held
         "vswap_limit": 64,  # -1: as many as the limit
+        "unused": 64,  # private address space with nothing mapped at it, pages (ubc)
+        "vmguar": 64,  # barriers of vmguarpages and oomguarpages; that of privvmpages is `limit`
+        "oomguar": 64,
+        "oom_failcnt": 64,  # tasks killed in it because it was furthest above oomguarpages
         "penalty": 64,  # ns its tasks were held up for virtual swapping
         "busy": 64,  # until when its virtual disk is
         "limit": 64,
@@ -264,7 +269,7 @@ SCALARS = (
     "balanced", "begun", "spared", "over_high", "swap_full", "denied", "charge_batch", "death",
     "swap_books", "kernel_memory", "in_call", "remote",
     "oom_score", "fork_check", "pushback", "leader_moves", "zero_is_none",
-    "slots", "penalty_rate", "evicting",
+    "slots", "penalty_rate", "evicting", "ubc",
     "by", "copies_at", "granule", "spread", "grows", "orphan", "carries",
     "numa", "counted", "has_mems",
     "quirks", "cluster", "async_write", "pagevec", "debug_vm", "all_references", "swappiness",

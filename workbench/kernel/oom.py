@@ -10,6 +10,7 @@ from .names import (
 from .pages import count_frame, remove
 from .virtual import forget_all
 from .tables import drop_pte, sort_ptes, vpage_of, word_of
+from .ubc import private_size, worst_overdraft
 from .zones import leave_object, lives_with
 
 NOTHING, OTHER, CURRENT = range(3)
@@ -60,6 +61,8 @@ def release_mm(k, mm):
     i = k.mm_vmas[mm] - 1
     while i >= 0:
         after = k.vma_next[i] - 1
+        if k.ubc:
+            k.unused[k.mm_container[mm]] -= private_size(k, i)
         drop_vma(k, i)
         i = after
     k.mm_vmas[mm] = 0
@@ -285,6 +288,12 @@ def out_of_memory(k, c):
     """Somebody has to die for container c (or the machine, -1). NOTHING: no one can."""
     if k.family != Y2007:
         return out_of_memory_today(k, c)
+    if k.ubc and c < 0:
+        worst = worst_overdraft(k)
+        victim = select_victim(k, worst) if worst >= 0 else -1
+        if victim >= 0:
+            k.oom_failcnt[worst] += 1
+            return kill_one(k, victim, worst, k.best)
     victim = select_victim(k, c)
     if victim == -2:
         k.hung = 1  # the caller spins until the dying task is gone, and it never is (OO3)

@@ -10,6 +10,7 @@ from .names import (
     SLOT, SPECIAL, SPLIT, STALE, STUCK, SWAP, UNMAPPED, USED, V1, VIRTUAL, WRITEBACK, YOUNG, ZERO,
 )  # fmt: skip
 from .tables import link, unlink, word_of
+from .ubc import abandon, count_used, slot_payer
 from .virtual import forget_page
 
 
@@ -78,6 +79,8 @@ def leave_frame(k, page):
     if kind == SPECIAL or kind == KERNEL:
         unpin(k, k.page_next[page])
     count_frame(k, z, kind, -1)
+    if k.ubc and kind == SHM:
+        abandon(k, page)
     k.page_flags[page] = flags & (KIND | SLOT | USED)
     if k.family == V1 and flags & SLOT and k.page_payer[page]:
         count_swap(k, k.page_payer[page] - 1, 1)
@@ -145,9 +148,9 @@ def take_slot(k, page):
 def pay_slot(k, page):
     """The owner of a page pays for its swap slot: in v2 at once, in v1 when the page has left."""
     e = k.page_entry[page] - 1
-    if e < 0:
+    c = slot_payer(k, page) if k.ubc else (k.entry_owner[e] if e >= 0 else -1)
+    if c < 0:
         return True
-    c = k.entry_owner[e]
     if k.family != V1:
         a = c
         while a >= 0:
@@ -226,6 +229,8 @@ def attach(k, pte, page, mm, paid):
     if k.page_flags[page] & KIND == SPECIAL:
         return
     k.pte = pte
+    if k.ubc:
+        count_used(k, pte, mm, c, 1)
     call_hook(k, MAPPED, page, c, paid)
 
 
@@ -244,6 +249,8 @@ def detach(k, pte, page, mm, c):
             k.used_after_free += 1
         return
     k.pte = pte
+    if k.ubc:
+        count_used(k, pte, mm, c, -1)
     call_hook(k, UNMAPPED, page, c, 0)
 
 

@@ -266,6 +266,9 @@ def lock_range(k, t, v, n):
     worst = OK
     for p in range(v, v + n):
         i = find_vma(k, k.task_mm[t], p)
+        if i < 0 and k.mm_denied[k.task_mm[t]]:
+            worst = max(worst, REFUSED)
+            continue
         if i < 0:
             k.fault_at = p + 1
             return SEGV
@@ -338,6 +341,9 @@ def take_sample(k, i):
         k.sample[at + 9] = k.bill[c]
         k.sample[at + 10] = k.vswap[c]
         k.sample[at + 11] = k.penalty[c]
+        k.sample[at + 12] = k.unused[c]
+        k.sample[at + 13] = k.swapped[c]
+        k.sample[at + 14] = k.oom_failcnt[c]
         at += SAMPLE_WIDTH
     for z in range(k.zones):
         k.sample[at] = k.zone_anon[z]

@@ -181,7 +181,8 @@ class State:
         self.resident = int(parts.coverage == "resident")
         self.tree = int(parts.hierarchy == "tree")
         self.family = FAMILIES.index(parts.files)
-        self.has_payer = int(hasattr(scheme.module, "payer"))
+        self.ubc = int(parts.ubc)
+        self.has_payer = int(hasattr(scheme.module, "payer") or parts.ubc)
         self.quirks = knobs.quirk_bits()
         if self.resident:
             self.quirks &= ~MAPPING_QUIRKS
@@ -191,6 +192,9 @@ class State:
             self.quirks = 0  # they are the patch's
             self.swap_books = 1
             self.charge_batch = 64 if knobs.failcnt == "linux-batch" else 0
+        if self.ubc:
+            self.quirks = 0
+            self.swap_books = 1
         self.cluster = knobs.cluster
         self.async_write = int(knobs.swap_write == "async")
         self.pagevec = knobs.pagevec
@@ -246,6 +250,7 @@ class State:
             self.own_zone[c] = self.vswap_limit[c] = -1
             self.indexed[c] = int(self.reclaim == VIRTUAL)  # records outlive mappings
             self.mems[c] = (1 << self.nodes) - 1 if self.has_mems else 0
+            self.oomguar[c] = 0 if c else NO_LIMIT
             self.limit[c] = self.table_limit[c] = as_limit(box.limit, knobs)
             self.procs_limit[c] = self.table_procs[c] = as_limit(box.numproc_limit, knobs)
             self.files_limit[c] = self.table_files[c] = as_limit(box.numfiles_limit, knobs)

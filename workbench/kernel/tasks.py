@@ -1,6 +1,8 @@
 """Tasks, mms, open files and containers: fork, exec, move, map, mkdir (2/7, 6/7, 7/7)."""
 
-from .control import F_MEMS, F_NUMFILES, F_NUMPROC, F_PIDS, F_RSS, F_VSWAP
+from .control import (
+    F_MEMS, F_NUMFILES, F_NUMPROC, F_OOMGUAR, F_PIDS, F_PRIVVM, F_RSS, F_VMGUAR, F_VSWAP,
+)  # fmt: skip
 from .charge import drain, give_back, look_for_frame, pay, take_kernel_frame
 from .counters import charge, fits
 from .faults import place
@@ -18,6 +20,7 @@ from .pages import attach, count_frame, detach, rehouse, release_hold, remove
 from .reclaim import push_back
 from .tables import copy_of, find, find_vma, link, pte_at, sort_ptes, unlink, vpage_of, word_of
 from .zonelife import bury_zone, carry, found_zone, resize
+from .ubc import child_unused, granted, is_private, new_unused, private_area
 from .virtual import forget_all
 from .zones import start_anew
 
@@ -139,11 +142,18 @@ def fork(k, t, child):
     if outcome != OK:
         return outcome
     parent = k.task_mm[t]
-    if k.fork_check and not fork_fits(k, parent, c):
+    if k.ubc:
+        fits_in = granted(k, c, child_unused(k, parent))
+    else:
+        fits_in = not k.fork_check or fork_fits(k, parent, c)
+    if not fits_in:
         k.failcnt[c] += 1
         undo_child(k, child)
         return REFUSED
     mm = new_mm(k, c)
+    k.mm_denied[mm] = k.mm_denied[parent]
+    if k.ubc:
+        k.unused[c] += private_area(k, parent)
     i = k.mm_vmas[parent] - 1
     while i >= 0:
         add_vma(k, mm, k.vma_object[i], k.vma_start[i], k.vma_end[i], k.vma_flags[i])
@@ -264,6 +274,10 @@ def move(k, t, c):
     if left == c or k.mm_container[mm] != left:
         return OK
     k.mm_container[mm] = c
+    if k.ubc:
+        area = private_area(k, mm)
+        k.unused[left] -= area
+        k.unused[c] += area
     k.css[left] -= 1
     k.css[c] += 1
     k.mms[left] -= 1
@@ -441,6 +455,11 @@ def cut_vmas(k, mm, start, end):
 def map_range(k, t, o, start, end, flags):
     mm = k.task_mm[t]
     o = copy_of(k, o, k.mm_container[mm])
+    more = new_unused(k, mm, start, end, is_private(k, o, flags)) if k.ubc else 0
+    if more > 0 and not granted(k, k.mm_container[mm], more):
+        k.failcnt[k.mm_container[mm]] += 1
+        k.mm_denied[mm] = 1
+        return REFUSED
     if k.obj_kind[o] == SHM and k.obj_path[o] == 0 and k.obj_vmas[o] == 0:
         c = k.task_container[t]
         if not below(k.files_limit[c], k.files[c], k.quirks):
@@ -450,6 +469,8 @@ def map_range(k, t, o, start, end, flags):
         k.obj_filed[o] = c + 1
     if k.has_payer:
         first_user(k, o, k.mm_container[mm])
+    if k.ubc:
+        k.unused[k.mm_container[mm]] += more
     i = add_vma(k, mm, o, start, end, flags)
     k.mm_vmas[mm] = k.vma_next[i]
     k.vma_flags[i] |= cut_vmas(k, mm, start, end)
@@ -469,6 +490,9 @@ def discard(k, t, start, end):
 
 def unmap(k, t, start, end):
     discard(k, t, start, end)
+    if k.ubc:
+        mm = k.task_mm[t]
+        k.unused[k.mm_container[mm]] += new_unused(k, mm, start, end, 0)
     cut_vmas(k, k.task_mm[t], start, end)
     return OK
 
@@ -590,6 +614,10 @@ def make_container(k, c):
     k.failcnt[c] = 0
     k.procs_failcnt[c] = 0
     k.files_failcnt[c] = 0
+    if k.ubc:
+        k.vmguar[c] = 0
+        k.oomguar[c] = 0
+        k.oom_failcnt[c] = 0
     if k.has_mems:
         k.mems[c] = (1 << k.nodes) - 1
         k.moves_memory[c] = 0
@@ -647,6 +675,14 @@ def set_limit(k, c, which, value):
         k.files_limit[c] = value
     elif which == F_VSWAP and k.reclaim == VIRTUAL:
         k.vswap_limit[c] = value
+    elif k.ubc and which == F_PRIVVM:
+        k.limit[c] = value
+    elif k.ubc and which == F_VMGUAR:
+        k.vmguar[c] = value
+    elif k.ubc and which == F_OOMGUAR:
+        k.oomguar[c] = value
+    elif F_VSWAP <= which <= F_OOMGUAR:
+        return REFUSED  # of another scheme
     elif k.family != Y2007:
         return write_file(k, c, which, value)
     elif which == F_RSS:

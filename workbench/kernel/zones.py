@@ -68,3 +68,5 @@ def leave_object(k, o):
             c = o // k.objects
             for v in range(k.obj_base[o], k.obj_base[o] + k.obj_pages[o]):
                 free_page(k, page_of(k, v, c))
+            if k.ubc:
+                k.obj_owner[o] = 0  # who uses the name next creates it anew

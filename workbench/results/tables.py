@@ -29,9 +29,12 @@ METRICS = {
     "bill": "pages",
     "vswap": "pages",
     "penalty": "ms",
+    "unused": "pages",
+    "swapped": "pages",
+    "oom_failcnt": "kills",
 }
 # metrics that only some schemes count; in `summary` after the others
-EXTRA = ("bill", "vswap", "penalty")
+EXTRA = ("bill", "vswap", "penalty", "unused", "swapped", "oom_failcnt")
 FRAME_KINDS = ("anon", "file", "special", "kernel")
 COLUMNS = {
     "table": ("scenario", "scheme", "container", "time", "metric", "value", "unit"),

@@ -72,6 +72,7 @@ class Parts:
     pushback    percent of the limit to unmap at the limit, five times at most
     leader_moves  only the leader of a thread group may move
     zero_is_none  a limit of 0 means no limit
+    ubc         user beancounters: memory is only counted, map and fork ask for address space
     counts      what it counts of a container beside usage: names of `kernel.names.SAMPLED`
 
     Raises ValueError for an unknown choice, and for choices that do not go together.
@@ -101,6 +102,7 @@ class Parts:
     pushback: int = 0
     leader_moves: bool = False
     zero_is_none: bool = False
+    ubc: bool = False
     per_mapping: bool = False
     fork_check: bool = False
     pushback: int = 0
@@ -156,6 +158,10 @@ REFUSALS = (
         lambda p: p.reclaim == "virtual" and (p.record, p.lists) != ("pair", "fifo"),
         "reclaim=virtual keeps a record of what is out: record=pair with lists=fifo, "
         "not record={record} with lists={lists}",
+    ),
+    Refusal(
+        lambda p: p.ubc and p.hierarchy == "tree",
+        "hierarchy=tree would charge address space to ancestors, which these beancounters do not",
     ),
     Refusal(
         lambda p: p.reclaim == "disown" and p.record == "pair",

@@ -50,7 +50,8 @@ CONTROL_FILES = (
     "memory.move_charge_at_immigrate", "memory.force_empty", "memory.use_hierarchy",
     "memory.swappiness", "memory.oom_control", "memory.max_usage_in_bytes", "memory.failcnt",
     "memory.max", "memory.high", "memory.low", "memory.min", "memory.swap.max",
-    "memory.oom.group", "memory.reclaim", "memory.peak", "vswap_limit", "pids.max",
+    "memory.oom.group", "memory.reclaim", "memory.peak", "vswap_limit",
+    "privvmpages", "vmguarpages", "oomguarpages", "pids.max",
     "cpuset.mems", "cpuset.memory_migrate", "cpuset.memory_spread_page",
 )  # fmt: skip
 # who may be mapped how (`value` of map); the first is what the builder takes by itself
