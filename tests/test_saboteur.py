@@ -845,7 +845,7 @@ CODE = {
     "shared memory is free": ("ubc", "adopt", forget, "openvz", "sharing", "usage|css"),
     "nobody is above a promise": (
         "ubc", "worst_overdraft", lambda f: lambda k: -1, "openvz", "memory",
-        "victims|oom_failcnt"),
+        "usage|victims|oom_failcnt"),
     "bills are not shared out": (
         "hooks", "bill_holders", forget, "dual_count", "sharing", "bill"),
     "the least bad dies": ("oom", "badness", upside_down, "first_touch", "swap", "victims|failcnt"),
