@@ -35,6 +35,7 @@ def counters(
     """
     from workbench.counters import FORMS, PROPERTIES, judge, narrate, title
     from workbench.counters.explore import Explorer
+    from workbench.counters.published import BECAUSE, published
 
     for given, known, what in (
         *((name, FORMS, "form") for name in [*(form or []), *(story or ())[:1]]),
@@ -70,6 +71,11 @@ def counters(
         [name, *("proved" if v.proved else f"in {len(v.story)}" for v in row)]
         for name, row in verdicts.items()
     )) + "\n")  # fmt: skip
+    for v in (v for row in verdicts.values() for v in row):
+        said = published(v.form, v.property)
+        if said and said.holds != v.proved and switch == "anywhere":
+            print(wrapped(f"{v.form} {v.property}: {'yes' if said.holds else 'no'} according to "
+                          f"{said.source}; but {BECAUSE[v.form, v.property]}."))  # fmt: skip
     states = sum(v.states for row in verdicts.values() for v in row)
     print(wrapped(f'"in 5": refuted, the shortest story has 5 steps (--story FORM PROPERTY). '
                   f"{states} states of {max(len(p.cases) for p in PROPERTIES.values())} cases or "
