@@ -100,6 +100,8 @@ class Container:
     accesses: dict = field(default_factory=dict)  # node of the page -> [local, remote]
     stock: int = 0  # charged in advance
     vswap_limit: int = None  # virtual swap slots; None: as many as the limit
+    cached: list = field(default_factory=list)  # pages nobody maps, charged to it: newest first
+    cache: Counter = None  # of those, where their limit is separate
     kernel: int = 0  # kernel frames charged to it, where kernel memory is charged
     parent: "Container" = None  # charged along with it; None in a flat world and at the top
     folder: "Container" = None  # the directory it is made in
@@ -302,6 +304,7 @@ class After:
     unused: dict = None
     swapped: dict = None  # swap slots charged, where only they are counted
     oom_failcnt: dict = None
+    cached: dict = None  # container -> (pages in the caches that it pays for, failcnt of those)
     warnings: int = None
     leaked_frames: int = None
     accesses: dict = None  # (container, node of the page) -> (by tasks there, by others)
@@ -1140,6 +1143,7 @@ class Kernel:
             self.quirks -= {"trial_charge", "double_release", "leak_frames", "stale_pointer"}
         self.scheme = SCHEMES[scheme](self)
         self.tree = self.options.get("hierarchy", self.scheme.hierarchy) == "tree"
+        self.cache_rule = self.options.get("cache", "free")
         self.kernel_memory = self.options.get("kernel_memory") == "charged"
         self.grows = self.options.get("full") == "grow"
         self.row, self.outcome, self.victims, self.hung = 0, "hit", [], False
@@ -1174,6 +1178,7 @@ class Kernel:
         limits = (c.row.limit, c.row.numproc_limit, c.row.numfiles_limit)
         c.rss, c.numproc, c.numfiles = (Counter(most if n is None else n) for n in limits)
         c.rss.unit, c.rss.zero_is_none = self.scheme.unit, self.scheme.zero_is_none
+        c.cache = Counter(1 << 30, zero_is_none=self.scheme.zero_is_none)
         c.exists, c.css = True, 0
         c.mems, c.moves_memory, c.spreads = list(range(self.nodes)), False, False
         if self.tree and c.folder is not self.containers[0]:  # the root counts for itself only
@@ -1339,6 +1344,7 @@ class Kernel:
 
     def pay(self, c, current, page):
         """Charge c for a mapping to come; returns the units paid. Dies and Hang as they say."""
+        self.uncache(page)
         units = self.scheme.price(page, c)
         if units:
             self.take(c, units, current)
@@ -1349,7 +1355,10 @@ class Kernel:
         """Charge c; at the limit reclaim, then kill."""
         while full := self.lacks_room(c, units):
             full.rss.failcnt += 1
-            if self.scheme.try_to_free(full):
+            joint = self.cache_rule == "joint"
+            if joint and self.shrink_cache(full):
+                continue
+            if self.scheme.try_to_free(full) or (joint and self.shrink_cache(full)):
                 continue
             if "no_recheck" not in self.quirks and not self.lacks_room(c, units):
                 continue
@@ -1357,6 +1366,78 @@ class Kernel:
                 raise Dies
             self.oom(full, current)
         self.add(c, units)
+
+    # pages in the caches that nobody maps (+PC)
+
+    def payer_of_cached(self, page):
+        return next((c for c in self.containers if page in c.cached), None)
+
+    def lies_idle(self, page):
+        if not page.zone or page.mapcount or page.kind in ("special", "kernel"):
+            return False
+        return page.kind != "anon" or len(page.mappers) > 0
+
+    def pay_cached(self, c, current):
+        """Room for one more cached page of c."""
+        if self.cache_rule == "joint":
+            self.take(c, self.scheme.unit, current)
+        while self.cache_rule == "separate" and not self.fits(c.cache, 1):
+            c.cache.failcnt += 1
+            if not self.shrink_cache(c):
+                if self.scheme.kills_at_limit:
+                    raise Dies
+                self.oom(c, current)
+
+    def cache_page(self, page, c):
+        """Its place is paid for."""
+        c.cached.insert(0, page)
+        c.cache.usage += 1
+
+    def fall_to(self, page, c):
+        """Nobody maps the page now: c pays, unasked."""
+        if self.cache_rule == "free" or self.payer_of_cached(page) or not self.lies_idle(page):
+            return
+        self.cache_page(page, c)
+        if self.cache_rule == "joint":
+            self.force(c, self.scheme.unit)
+        elif not self.fits(c.cache, 0):
+            c.cache.failcnt += 1
+
+    def uncache(self, page):
+        c = self.payer_of_cached(page)
+        if c:
+            c.cached.remove(page)
+            c.cache.usage -= 1
+            if self.cache_rule == "joint":
+                self.uncharge(c, self.scheme.unit)
+
+    def shrink_cache(self, c):
+        """Pages freed; waits for the disk if there is nothing else to be had."""
+        freed = self.drop_cached(c)
+        if not freed and self.writebacks:
+            self.finish_writebacks()
+            freed = self.drop_cached(c)
+        return freed
+
+    def drop_cached(self, c):
+        freed, written = 0, len(self.writebacks)
+        for page in c.cached[::-1]:
+            if freed + len(self.writebacks) - written >= self.cluster:
+                break
+            if not page.held and not page.writeback and page.lru is not None:
+                page.active = page.referenced = False
+                self.off_lru(page)
+                freed += self.shrink_pages([page], None)
+        return freed
+
+    def now_mapped(self, page, c, paid):
+        self.uncache(page)
+        self.scheme.mapped(page, c, paid)
+
+    def now_unmapped(self, page, c):
+        self.scheme.unmapped(page, c)
+        if not page.holds:
+            self.fall_to(page, c)
 
     def line(self, c):
         """A container and those that are charged along with it."""
@@ -1378,7 +1459,16 @@ class Kernel:
 
     def pay_frame(self, page, c, current, zone, kind):
         """Resident schemes: (payer, units) for a frame just taken, which goes back on failure."""
-        if not self.scheme.resident or page.kind in ("special", "kernel"):
+        if page.kind in ("special", "kernel"):
+            return None, 0
+        if self.cache_rule != "free":
+            try:
+                self.pay_cached(c, current)
+            except Dies:
+                zone.used[kind] -= 1
+                raise
+            return c, 0
+        if not self.scheme.resident:
             return None, 0
         payer = self.payer(page, c)
         try:
@@ -1391,7 +1481,9 @@ class Kernel:
         return self.scheme.payer(page, c)
 
     def born(self, page, payer, paid):
-        if payer is not None:
+        if payer is not None and self.cache_rule != "free":
+            self.cache_page(page, payer)
+        elif payer is not None:
             self.scheme.born(page, payer, paid)
 
     def pay_mapping(self, c, current, page):
@@ -1555,6 +1647,7 @@ class Kernel:
 
     def evict(self, page):
         """The page leaves memory; a swap slot stays."""
+        self.uncache(page)
         if self.scheme.resident:
             self.scheme.gone(page)
         self.scheme.unframed(page)
@@ -1579,12 +1672,14 @@ class Kernel:
 
     def drop_if_unused(self, page):
         """An anonymous page ends with its last entry, present or swapped."""
-        if page.kind == "anon" and not page.mappers and not page.held:
-            self.destroy_page(page)
+        if page.kind == "anon" and not page.mappers:
+            self.uncache(page)
+            if not page.held:
+                self.destroy_page(page)
 
     @contextmanager
-    def hold(self, page):
-        """The fault's own reference: the page cannot be freed meanwhile."""
+    def hold(self, page, c):
+        """The fault's own reference: the page cannot be freed meanwhile; c's, if nobody maps it."""
         page.holds += 1
         try:
             yield
@@ -1592,6 +1687,7 @@ class Kernel:
             page.holds -= 1
             if page.zone:
                 self.drop_if_unused(page)
+                self.fall_to(page, c)
 
     def take_slot(self, page):
         if page.slot or self.swap_used >= self.swap:
@@ -1745,7 +1841,7 @@ class Kernel:
         else:
             page.mappers.remove(pte)
             del pte.mm.ptes[pte.vpage]
-        self.scheme.unmapped(page, pte.mm.container)
+        self.now_unmapped(page, pte.mm.container)
 
     def pageout(self, page):
         """Write a dirty page; True if it is clean at once."""
@@ -1918,7 +2014,7 @@ class Kernel:
         mm.ptes[vpage] = pte
         page.mappers.append(pte)
         if page.kind != "special":
-            self.scheme.mapped(page, mm.container, paid)
+            self.now_mapped(page, mm.container, paid)
 
     def zap(self, pte):
         """Remove an entry of any sort."""
@@ -1932,7 +2028,7 @@ class Kernel:
             page.dirty = page.dirty or pte.dirty
         page.mappers.remove(pte)
         if pte.state == "present" and page.kind != "special":
-            self.scheme.unmapped(page, pte.mm.container)
+            self.now_unmapped(page, pte.mm.container)
         self.drop_if_unused(page)
 
     def release_mm(self, mm):
@@ -2064,7 +2160,9 @@ class Kernel:
         bill = self.pay_frame(page, task.mm.container, task, zone, zone_kind(kind))
         if (kind == "file" or page.slot) and self.read_fails(vpage):
             zone.used[zone_kind(kind)] -= 1
-            if bill[0]:
+            if self.cache_rule == "joint":
+                self.uncharge(bill[0], self.scheme.unit)
+            elif bill[0]:
                 self.give_back(*bill)
             raise ReadError
         self.note("swapin" if page.slot else "major" if kind == "file" else "minor")
@@ -2085,7 +2183,7 @@ class Kernel:
             self.map_page(task.mm, vpage, page, 0, writable=True)
             return
         self.touched_by_fault(page)
-        with self.hold(page):
+        with self.hold(page, task.mm.container):
             if write and not vma.shared:
                 self.map_new_page(task, vma, vpage)
                 self.note("cow")
@@ -2109,7 +2207,7 @@ class Kernel:
         def still():
             return mm.ptes.get(vpage) is pte and pte.state == "present"
 
-        with self.hold(old):
+        with self.hold(old, mm.container):
             self.map_new_page(task, vma, vpage, leak=True, still=still)
         self.note("cow")
 
@@ -2125,7 +2223,7 @@ class Kernel:
             self.born(page, *bill)
             failed = self.read_fails(pte.vpage)
             self.note("error" if failed else "swapin")
-        with self.hold(page):
+        with self.hold(page, mm.container):
             try:
                 paid = self.pay_mapping(mm.container, task, page)
             except Dies:
@@ -2140,7 +2238,7 @@ class Kernel:
             alone = len(page.mappers) == 1
             pte.state, pte.young = "present", True
             pte.dirty = pte.writable = write and alone
-            self.scheme.mapped(page, mm.container, paid)
+            self.now_mapped(page, mm.container, paid)
             if self.swap_full(page) and alone:
                 self.free_slot(page)
                 page.dirty = True
@@ -2404,7 +2502,7 @@ class Kernel:
         if pte.page is not None:
             pte.page.mappers.append(copy)
             if pte.state == "present" and not special:
-                self.scheme.mapped(pte.page, child.mm.container, 0)
+                self.now_mapped(pte.page, child.mm.container, 0)
 
     def op_exec(self, task, target, value):
         c = task.container
@@ -2444,7 +2542,7 @@ class Kernel:
                 if pte.state == "present" and pte.page.kind != "special":
                     self.take_away(pte, left)
                     pte.page.mappers.append(pte)
-                    self.scheme.mapped(pte.page, c, 0)
+                    self.now_mapped(pte.page, c, 0)
             self.left_by_all(left)
         if c.moves_memory:
             self.change_nodes(mm, left.mems, c.mems)
@@ -2487,7 +2585,7 @@ class Kernel:
 
     def take_away(self, pte, container):
         pte.page.mappers.remove(pte)
-        self.scheme.unmapped(pte.page, container)
+        self.now_unmapped(pte.page, container)
 
     def op_mkdir(self, task, c, value):
         if c.exists or (self.tree and c.folder and not c.folder.exists):
@@ -2567,6 +2665,9 @@ class Kernel:
         if busy or any(t.container is c and t.state == "alive" for t in self.tasks):
             return self.note("refused")
         c.exists = False
+        for page in c.cached[::-1]:
+            self.uncache(page)
+            self.fall_to(page, self.root)
         self.bury_zone(c)
 
     def op_set_limit(self, task, c, value):
@@ -2580,6 +2681,12 @@ class Kernel:
         if self.scheme.asks_for_space and file in ("privvmpages", "vmguarpages", "oomguarpages"):
             done = c.exists and self.scheme.write(c, file, written)
             return None if done else self.note("refused")
+        if file == "pgcache_limit" and self.cache_rule == "separate":
+            limit = self.parse_limit(written)
+            if limit is None or not c.exists:
+                return self.note("refused")
+            c.cache.limit = limit
+            return None
         if file not in ("rss_limit", "numproc_limit", "numfiles_limit"):
             return self.note("refused")
         limit = self.parse_limit(written)
@@ -2680,12 +2787,12 @@ class Kernel:
 
     def migrate_page(self, task, page, zone):
         """Take every entry away, change the frame, pay for and put back each entry."""
-        with self.hold(page):
+        with self.hold(page, task.mm.container):
             moving = page.present
             for pte in moving:
                 page.mappers.remove(pte)
                 pte.state = "moving"
-                self.scheme.unmapped(page, pte.mm.container)
+                self.now_unmapped(page, pte.mm.container)
             self.change_frame(page, zone)
             failed = [pte for pte in moving if not self.restore(task, page, pte)]
         if failed:
@@ -2706,7 +2813,7 @@ class Kernel:
             return True
         pte.state = "present"
         page.mappers.append(pte)
-        self.scheme.mapped(page, mm.container, paid)
+        self.now_mapped(page, mm.container, paid)
         return True
 
     def op_age(self, task, target, value):
@@ -2785,6 +2892,7 @@ class Kernel:
                 c.name: scheme.oom_failures.get(c.name, 0) if spaces else 0 for c in every
             }
             seen.penalty = {c.name: costs.get(c.name, 0) for c in every}
+            seen.cached = {c.name: (len(c.cached), c.cache.failcnt) for c in every}
             seen.numproc = {c.name: (c.numproc.usage, c.numproc.failcnt) for c in every}
             seen.numfiles = {c.name: (c.numfiles.usage, c.numfiles.failcnt) for c in every}
             seen.frames = self.frames_used()
@@ -2944,9 +3052,15 @@ def check_charges(kernel: Kernel) -> None:
     """usage = what the page tables say; css = mm's + charges; lists hold charged pages once."""
     scheme = kernel.scheme
     total = 0
+    if kernel.cache_rule != "free":
+        cached = [page for c in kernel.containers for page in c.cached]
+        assert len(cached) == len(set(cached))
+        assert set(cached) == {page for page in kernel.resident if kernel.lies_idle(page)}
     for c in kernel.containers:
         below = [d for d in kernel.containers if c in kernel.line(d)]
+        joint = kernel.cache_rule == "joint"
         usage = sum(scheme.expected(d)[0] + d.kernel * scheme.unit + d.stock for d in below)
+        usage += sum(len(d.cached) * scheme.unit for d in below if joint)
         held = scheme.expected(c)[1]
         bound = sum(mm.container is c for mm in kernel.mms)
         if scheme.drifts:

@@ -458,6 +458,48 @@ def shared_memory_on_a_ring(k):
     k.page_entry[pages(k, SHM)[0]] = any_entry(k) + 1
 
 
+def cached_row(k):
+    """The idle file's page: its row among the cached pages."""
+    return k.containers + cached(k)
+
+
+def cached_twice(k):
+    """The ring goes round without its head."""
+    row = k.cache_next[2]
+    k.cache_next[row] = row
+    k.cache_prev[row] = row
+
+
+def cached_for_another(k):
+    k.cache_owner[cached_row(k)] = 2
+
+
+def cached_back_link(k):
+    k.cache_prev[k.cache_next[cached_row(k)]] = -1
+
+
+def cached_miscounted(k):
+    k.cached[2] += 1
+
+
+def cached_while_mapped(k):
+    """A mapped page is among root's cached ones."""
+    row = k.containers + shared_page(k)
+    k.cache_next[0] = k.cache_prev[0] = row
+    k.cache_next[row] = k.cache_prev[row] = 0
+    k.cache_owner[row] = 1
+    k.cached[0] += 1
+
+
+def cached_and_forgotten(k):
+    """A mapped page says that it is charged as a cached one."""
+    k.cache_owner[k.containers + shared_page(k)] = 1
+
+
+def cached_unpaid(k):
+    k.usage[2] -= 1
+
+
 def bill_off(k):
     k.bill[2] -= k.unit // 2
 
@@ -650,6 +692,13 @@ SABOTEURS = {
     address_space_off: r"container 1: \d+ unused private pages counted, \d+ there",
     shared_memory_uncharged: r"container 2: usage \d+, \d+ owed",
     shared_memory_on_a_ring: r"page \d+: unmapped, but charged",
+    cached_twice: r"page \d+: twice on the lists of cached pages",
+    cached_for_another: r"page \d+: cached for 1, on the list of 2",
+    cached_back_link: r"page \d+: cached, links broken",
+    cached_miscounted: r"container 2: \d+ cached pages counted, \d+ there",
+    cached_while_mapped: r"page \d+: unmapped in a cache: False, charged: True",
+    cached_and_forgotten: r"page \d+: cached for 0, unmapped in a cache: False",
+    cached_unpaid: r"container 2: usage \d+, \d+ owed",
     bill_off: r"container 2: bill \d+, shares are worth \d+",
     rmap_back_link: r"pte \d+: links broken",
     entry_back_link: r"entry \d+: links broken",
@@ -672,6 +721,10 @@ SABOTEURS = {
 SCHEME = {  # where it takes a certain scheme to have what is damaged
     entry_count_off: "every_container", owners_mappings_off: "hand_over",
     lose_a_share: "fraction", bill_off: "dual_count",
+    cached_twice: "first_touch:cache=joint", cached_for_another: "first_touch:cache=joint",
+    cached_back_link: "first_touch:cache=separate", cached_miscounted: "first_touch:cache=separate",
+    cached_while_mapped: "first_touch:cache=separate",
+    cached_and_forgotten: "first_touch:cache=separate", cached_unpaid: "first_touch:cache=joint",
     virtual_record_astray: "virtual_swap", virtual_slot_lost: "virtual_swap",
     charge_the_wrong_one: "fraction",
     address_space_off: "openvz", shared_memory_uncharged: "openvz",
@@ -832,6 +885,12 @@ CODE = {
     "the walk finds nobody": (
         "hooks", "maps", forget, "every_container:record=walk:lists=global", "sharing",
         "usage|css|mapped"),
+    "a mapped page stays charged to its cache": (
+        "cache", "leave_cache", forget, "first_touch:cache=joint", "sharing", "cache|usage"),
+    "unmapped pages are nobody's again": (
+        "cache", "fall_to", forget, "fraction:cache=joint", "sharing", "cache|usage"),
+    "the whole cache goes at once": (
+        "reclaim", "drop_cached", twice, "first_touch:cache=joint", "swap", "usage|cache|frames"),
     "nobody is held up": (
         "virtual", "penalise", forget, "virtual_swap", "reclaim", "penalty"),
     "slots are not counted": (

@@ -32,6 +32,11 @@ GROUPS = ["cgroup_v1:death=zombie", "cgroup_v2:death=reparent", "cgroup_v1:kerne
           "cgroup_v2:kernel_memory=charged", "first_touch:kernel_memory=charged",
           "fraction:kernel_memory=charged", "every_mapping:kernel_memory=charged",
           "first_allocation:hierarchy=tree:kernel_memory=charged"]  # fmt: skip
+CACHED = [  # the add-on +PC
+    "first_touch:cache=joint", "first_touch:cache=separate", "every_container:cache=separate",
+    "fraction:cache=joint", "hand_over:cache=joint:lists=lru", "every_mapping:cache=separate",
+    "next_toucher:cache=joint", "february_2007:cache=joint",
+]  # fmt: skip
 CHECKED = 6  # seeds with every invariant looked at after every event
 SEEDS = int(os.environ.get("WORKBENCH_SEEDS", "104"))  # 10^6 events in all
 
@@ -72,6 +77,7 @@ def books(trace: Trace, k) -> dict:
         "swapped": {names[c]: int(k.swapped[c]) if k.ubc else 0 for c in each},
         "oom_failcnt": {names[c]: int(k.oom_failcnt[c]) for c in each},
         "penalty": {names[c]: int(k.penalty[c]) for c in each},
+        "cached": {names[c]: (int(k.cached[c]), int(k.cached_failcnt[c])) for c in each},
         "numproc": {names[c]: (int(k.procs[c]), int(k.procs_failcnt[c])) for c in each},
         "numfiles": {names[c]: (int(k.files[c]), int(k.files_failcnt[c])) for c in each},
         "mapped": {names[c]: int(k.mapped[c]) for c in each},
@@ -158,7 +164,7 @@ def report(case, scheme: str, engine: str, message: str) -> str:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("scheme", [*SCHEMES, *VARIANTS])
+@pytest.mark.parametrize("scheme", [*SCHEMES, *VARIANTS, *CACHED])
 @pytest.mark.parametrize("profile", PROFILES)
 def test_engine_agrees_with_twin(scheme: str, profile: str) -> None:
     for seed in range(CHECKED if scheme in SCHEMES else CHECKED // 2):
@@ -203,7 +209,7 @@ def main(seeds: int, first: int = 0, engine: str = "auto", stop_after: int = 3) 
     for seed in range(first, first + seeds):
         for profile in PROFILES:
             case = random_case(seed, profile)
-            for scheme in (*SCHEMES, *VARIANTS):
+            for scheme in (*SCHEMES, *VARIANTS, *CACHED):
                 message = case_fails(case, scheme, engine, engine == "interpreted")
                 events += len(case.trace)
                 if message:

@@ -1,17 +1,18 @@
 """The charge path (2/7, 4/7) and the frame behind it: pay before mapping, reclaim, then OOM."""
 
+from .cache import cache_room, leave_cache
 from .cgroup import TRIES, reclaim, reclaim_zone_today
 from .counters import charge, note, refusing, say, uncharge, within
 from .granules import grow
 from .hooks import call_hook
 from .names import (
-    KERNEL, KIND, L_PAID, L_REFUSED, N_LIMIT_HITS, N_LOCAL, N_REMOTE, PAYER, PRICE, Q_HANG,
+    JOINT, KERNEL, KIND, L_PAID, L_REFUSED, N_LIMIT_HITS, N_LOCAL, N_REMOTE, PAYER, PRICE, Q_HANG,
     Q_NO_RECHECK, SPECIAL, SPLIT, SUBTREE, TO_KILL_CURRENT,
     TO_REFUSE_REMOTE, V1, V2, Y2007,
 )  # fmt: skip
 from .oom import CURRENT, NOTHING, kill_task, out_of_memory
 from .pages import count_frame
-from .reclaim import reclaim_zone, try_to_free
+from .reclaim import reclaim_zone, shrink_cache, try_to_free
 
 
 def give_up(k, c):
@@ -27,6 +28,8 @@ def pay(k, c, page):
     """Take from container c what mapping the page costs. Returns units paid, -1 when refused."""
     if k.page_flags[page] & KIND == SPECIAL:
         return 0
+    if k.cache:
+        leave_cache(k, page)  # its mapping will be paid for instead
     units = call_hook(k, PRICE, page, c, 0)
     return take(k, c, units, page) if units else 0
 
@@ -150,6 +153,27 @@ def pay_frame(k, c, page):
     paid = pay(k, k.payer, page)
     k.remote = 0
     return paid
+
+
+def pay_cached(k, c, page):
+    """+PC: room for one more cached page of c, in its usage or under their own limit; else as at
+    any limit: own cached pages go, oldest first, then the scheme's way. False: refused."""
+    if k.cache == JOINT:
+        return take(k, c, k.unit, page) >= 0
+    while not cache_room(k, c, 1):
+        k.cached_failcnt[c] += 1
+        if shrink_cache(k, c):
+            continue
+        if k.at_limit == TO_KILL_CURRENT:
+            kill_task(k, k.task, c, -1)
+            return False
+        verdict = out_of_memory(k, c)
+        if verdict == NOTHING:
+            give_up(k, c)
+            return False
+        if verdict == CURRENT:
+            return False
+    return True
 
 
 def give_back(k, c, paid, page):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from .cache import lies_idle
 from .granules import zone_at
 from .lists import list_of
 from .names import (
-    ALIVE, ANON, COUNTED_RECORD, HEADS, KERNEL, KIND, LISTED_ACTIVE, MAPPING_RECORD, ON_LRU,
-    PAGE_RECORD, PRESENT, Q_DOUBLE_RELEASE, Q_ZONE_COUNTERS, RESIDENT, SHM, SLOT, SPECIAL, SPLIT,
-    STUCK, SWAP, USED, V1, VIRTUAL, WALKED, ZOMBIE,
+    ALIVE, ANON, COUNTED_RECORD, HEADS, JOINT, KERNEL, KIND, LISTED_ACTIVE, MAPPING_RECORD, ON_LRU,
+    PAGE_RECORD, PRESENT, Q_DOUBLE_RELEASE, Q_ZONE_COUNTERS, RESIDENT, SHM, SLOT, SPECIAL,
+    SPLIT, STUCK, SWAP, USED, V1, VIRTUAL, WALKED, ZOMBIE,
 )  # fmt: skip
 from .tables import mm_of, vpage_of, word_of
 from .ubc import is_private, mapped_in
@@ -36,6 +37,8 @@ def check(k) -> None:
     if k.ubc:
         check_address_space(k)
     check_groups(k)
+    if k.cache:
+        check_cache(k)
 
 
 def need(ok: bool, text: str, *values) -> None:
@@ -244,6 +247,28 @@ def check_entries(k) -> None:
             check_holders(k, page)
 
 
+def check_cache(k) -> None:
+    """+PC: a cached page is charged to one container as long as it is in memory and unmapped."""
+    found = set()
+    for c in range(k.containers):
+        row, n = int(k.cache_next[c]), 0
+        while row != c:
+            page = row - int(k.containers)
+            need(page not in found, "page %d: twice on the lists of cached pages", page)
+            need(k.cache_owner[row] == c + 1, "page %d: cached for %d, on the list of %d", page,
+                 k.cache_owner[row] - 1, c)  # fmt: skip
+            need(k.cache_prev[k.cache_next[row]] == row, "page %d: cached, links broken", page)
+            found.add(page)
+            row, n = int(k.cache_next[row]), n + 1
+        need(n == k.cached[c], "container %d: %d cached pages counted, %d there", c, k.cached[c], n)
+    for page in range(k.pages_top):
+        idle = bool(lies_idle(k, page))
+        need(idle == (page in found), "page %d: unmapped in a cache: %s, charged: %s", page, idle,
+             page in found)  # fmt: skip
+        need(idle == bool(k.cache_owner[k.containers + page]), "page %d: cached for %d, unmapped "
+             "in a cache: %s", page, k.cache_owner[k.containers + page] - 1, idle)  # fmt: skip
+
+
 def check_virtual(k) -> None:
     """What is out has no mapping of its guest's; slots are held by pages of memory."""
     slots = [0] * k.containers
@@ -333,7 +358,9 @@ def check_containers(k) -> None:
         owed = [count_pages(k, c) * k.unit for c in range(k.containers)]
         exact = exact and bool(k.rewalk)  # without it, moves leave charges behind
     shm = creators(k)
-    in_advance = [int(k.stock[c] + (k.kernel[c] + shm[c]) * k.unit) for c in range(k.containers)]
+    cached = k.cached if k.cache == JOINT else [0] * k.containers
+    other = [int(k.kernel[c] + shm[c] + cached[c]) for c in range(k.containers)]
+    in_advance = [int(k.stock[c]) + other[c] * int(k.unit) for c in range(k.containers)]
     owed = [a + b for a, b in zip(owed, in_advance, strict=True)]
     owed = with_descendants(k, owed, k.parent)
     for c in range(k.containers):

@@ -48,6 +48,7 @@ FILES: dict[str, File] = {
     "vmguarpages": File(_ALL, "barrier", "so much of it is not refused (openvz only)"),
     "oomguarpages": File(_ALL, "barrier", "above it, killed first (openvz only)"),
     "pids.max": File(_BOTH, "tasks or max", "limit on tasks"),
+    "pgcache_limit": File(_ALL, "digits", "unmapped cached pages (cache=separate only)"),
     "cpuset.mems": File(_ALL, "nodes", "where pages may lie: 0-1,3; no scheme with zones"),
     "cpuset.memory_migrate": File(_ALL, "0..1", "1: pages follow new mems, and tasks moved in"),
     "cpuset.memory_spread_page": File(_ALL, "0..1", "1: page cache on all allowed nodes in turn"),
@@ -57,7 +58,7 @@ NAMES = tuple(FILES)
     F_RSS, F_NUMPROC, F_NUMFILES, F_LIMIT, F_MEMSW, F_SOFT, F_MOVE_CHARGE, F_FORCE_EMPTY,
     F_HIERARCHY, F_SWAPPINESS, F_OOM_CONTROL, F_MAX_USAGE, F_FAILCNT, F_MAX, F_HIGH, F_LOW, F_MIN,
     F_SWAP_MAX, F_OOM_GROUP, F_RECLAIM, F_PEAK, F_VSWAP, F_PRIVVM, F_VMGUAR, F_OOMGUAR, F_PIDS,
-    F_MEMS, F_MIGRATE, F_SPREAD,
+    F_PGCACHE, F_MEMS, F_MIGRATE, F_SPREAD,
 ) = range(len(FILES))  # fmt: skip
 LIMITS = (F_RSS, F_LIMIT, F_MAX, F_PRIVVM)  # all set the limit that charges are held against
 

@@ -1,6 +1,7 @@
 """What one access turns into: hit, zero page, first fault, copy on write, swap-in (4/7)."""
 
-from .charge import give_back, pay, pay_frame, take_frame, take_kernel_frame
+from .cache import enter_cache
+from .charge import give_back, pay, pay_cached, pay_frame, take_frame, take_kernel_frame
 from .counters import count_swap, say
 from .granules import pin
 from .hooks import call_hook
@@ -200,9 +201,14 @@ def get_page(k, t, v, page, kind, home, c, from_disk):
     else:
         node = spread_node(k, t, c) if kind == FILE else k.task_node[t]
         z = take_frame(k, node, home, c, kind)
+    pays = k.cache != 0 and kind != KERNEL and kind != SPECIAL
     if z < 0 or (k.resident and not paid_for(k, c, page, z, kind)):
         return KILLED
+    if pays and not paid_to_cache(k, c, page, z, kind):
+        return KILLED
     move_in(k, page, z, kind, False)
+    if pays:
+        enter_cache(k, page, c)
     from_disk = from_disk and kind == FILE
     if k.has_broken and k.broken[v] and (from_disk or flags & SLOT):
         k.broken[v] = 0
@@ -231,6 +237,14 @@ def paid_for(k, c, page, z, kind):
         if k.paid < 0 and not k.hung:
             count_frame(k, z, kind, -1)
     return k.paid >= 0
+
+
+def paid_to_cache(k, c, page, z, kind):
+    """+PC: c has room for one more cached page, or the frame just taken goes back."""
+    paid = pay_cached(k, c, page)
+    if not paid and not k.hung:
+        count_frame(k, z, kind, -1)
+    return paid
 
 
 def note_copy(k, page, mm):
@@ -275,7 +289,11 @@ def swap_in(k, t, at, v, write):
         z = take_frame(k, k.task_node[t], k.own_zone[c], c, ANON)
         if z < 0 or (k.resident and not paid_for(k, c, page, z, ANON)):
             return KILLED
+        if k.cache and not paid_to_cache(k, c, page, z, ANON):
+            return KILLED
         move_in(k, page, z, ANON, True)
+        if k.cache:
+            enter_cache(k, page, c)
         if k.has_broken and k.broken[v]:
             k.broken[v] = 0
             return failed_swap_in(k, c, page)

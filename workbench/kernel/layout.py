@@ -113,6 +113,9 @@ COLUMNS: dict[str, dict[str, int]] = {
         "vmguar": 64,  # barriers of vmguarpages and oomguarpages; that of privvmpages is `limit`
         "oomguar": 64,
         "oom_failcnt": 64,  # tasks killed in it because it was furthest above oomguarpages
+        "cached": 64,  # pages in the caches that nobody maps, charged to it (+PC)
+        "cached_limit": 64,
+        "cached_failcnt": 64,
         "penalty": 64,  # ns its tasks were held up for virtual swapping
         "busy": 64,  # until when its virtual disk is
         "limit": 64,
@@ -209,6 +212,8 @@ COLUMNS: dict[str, dict[str, int]] = {
         "gran_next": 32,
         "gran_prev": 32,
     },
+    # +PC: a ring per container of the cached pages it pays for, newest first (see `cache`)
+    "cache": {"cache_owner": 32, "cache_next": 32, "cache_prev": 32},
     "access": {"near": 64, "far": 64},  # per container and node: by tasks there, by others
     "bound": {"bound": 32},  # per container and object: the set's zone it must lie in (+1)
     "handle": {"fd_next": 32, "fd_file": 32},
@@ -269,7 +274,7 @@ SCALARS = (
     "balanced", "begun", "spared", "over_high", "swap_full", "denied", "charge_batch", "death",
     "swap_books", "kernel_memory", "in_call", "remote",
     "oom_score", "fork_check", "pushback", "leader_moves", "zero_is_none",
-    "slots", "penalty_rate", "evicting", "ubc",
+    "slots", "penalty_rate", "cache", "evicting", "ubc",
     "by", "copies_at", "granule", "spread", "grows", "orphan", "carries",
     "numa", "counted", "has_mems",
     "quirks", "cluster", "async_write", "pagevec", "debug_vm", "all_references", "swappiness",

@@ -48,6 +48,8 @@ INACTIVE_ANON, ACTIVE_ANON, INACTIVE_FILE, ACTIVE_FILE, UNEVICTABLE = range(5)  
 RECLAIMS = ("none", "free", "unmap_all", "disown", "unmap_own", "free_own", "subtree",
             "virtual")  # fmt: skip
 NO_RECLAIM, FREE, UNMAP_ALL, DISOWN, UNMAP_OWN, FREE_OWN, SUBTREE, VIRTUAL = range(8)
+CACHES = ("free", "joint", "separate")  # who pays for cached pages that nobody maps
+CACHE_FREE, JOINT, SEPARATE = range(3)
 SLOTS = ("half", "kept", "freed")  # what becomes of a virtual slot when its page comes back
 HALF_SLOTS, KEPT_SLOTS, FREED_SLOTS = range(3)
 LIMITS = ("oom", "kill_current", "refuse_remote")

@@ -1,5 +1,6 @@
 """Frames and pages: where content lies, who maps it, when it goes. No choice is made here."""
 
+from .cache import fall_to, leave_cache
 from .counters import count_swap, note, say
 from .granules import pin, unpin
 from .hooks import call_hook
@@ -69,6 +70,8 @@ def leave_frame(k, page):
     """The page gives its frame back; its content is gone or in its swap slot."""
     if k.resident and k.page_entry[page]:
         call_hook(k, GONE, page, -1, 0)
+    if k.cache:
+        leave_cache(k, page)
     flags = k.page_flags[page]
     lru_del(k, page)
     z = k.page_zone[page]
@@ -182,6 +185,8 @@ def free_if_unused(k, page):
     flags = k.page_flags[page]
     if flags & KIND != ANON or k.page_maps[page] or k.page_swaps[page]:
         return
+    if k.cache:
+        leave_cache(k, page)
     if page != k.held_page and not flags & STUCK and flags & USED:
         free_page(k, page)
 
@@ -191,6 +196,8 @@ def release_hold(k):
     k.held_page = -1
     if page >= 0:
         free_if_unused(k, page)
+        if k.cache:
+            fall_to(k, page, k.mm_container[k.task_mm[k.task]])
 
 
 def finish_writing(k):
@@ -221,6 +228,8 @@ def attach(k, pte, page, mm, paid):
     c = k.mm_container[mm]
     if k.page_maps[page] == 0:
         k.mapped_pages += 1
+        if k.cache:
+            leave_cache(k, page)
     k.page_maps[page] += 1
     k.mm_rss[mm] += 1
     k.mapped[c] += 1
@@ -252,6 +261,8 @@ def detach(k, pte, page, mm, c):
     if k.ubc:
         count_used(k, pte, mm, c, -1)
     call_hook(k, UNMAPPED, page, c, 0)
+    if k.cache and page != k.held_page:
+        fall_to(k, page, c)
 
 
 def remove(k, pte):

@@ -4,12 +4,12 @@ from .counters import fits, say
 from .hooks import mappers_of, maps, prefetch
 from .lists import entry_move, lru_add, lru_del, lru_isolate, lru_put
 from .names import (
-    ACTIVE, ANON, CHANGED, DIRTY, DISOWN, FREE_OWN, GLOBAL, HEADS, KIND, L_SWAPOUT, LOCKED, LRU,
-    N_RMAP, N_SCANNED, N_SWAP_OUTS, N_UNMAPPED, N_WRITES, N_ZONE_SCANNED, NO_RECLAIM, ON_LRU,
-    PRESENT, Q_CUTOFF, Q_ROTATION, Q_TWO_PAGES, REFERENCED, SHARED, SHM, SLOT, STUCK, SWAP,
-    UNMAP_ALL, UNMAP_OWN, VIRTUAL, WRITEBACK, YOUNG,
+    ACTIVE, ANON, CHANGED, DIRTY, DISOWN, FREE_OWN, GLOBAL, HEADS, JOINT, KIND, L_SWAPOUT,
+    LOCKED, LRU, N_RMAP, N_SCANNED, N_SWAP_OUTS, N_UNMAPPED, N_WRITES, N_ZONE_SCANNED, NO_RECLAIM,
+    ON_LRU, PRESENT, Q_CUTOFF, Q_ROTATION, Q_TWO_PAGES, REFERENCED, RESIDENT, SHARED, SHM,
+    SLOT, STUCK, SWAP, UNMAP_ALL, UNMAP_OWN, VIRTUAL, WRITEBACK, YOUNG,
 )  # fmt: skip
-from .pages import detach, free_page, leave_frame, take_slot
+from .pages import detach, finish_writing, free_page, leave_frame, take_slot
 from .tables import object_of, unlink, word_of
 from .virtual import may_go
 
@@ -463,7 +463,46 @@ def disown(k, c):
 
 
 def try_to_free(k, c):
-    """What a container does at its limit. True: worth trying the charge again."""
+    """What a container does at its limit. True: worth trying the charge again.
+
+    Where cached pages count too, they go first; and last, what the rest has left in the caches.
+    """
+    if k.cache != JOINT:
+        return reclaim_mapped(k, c)
+    if shrink_cache(k, c):
+        return True
+    return reclaim_mapped(k, c) or shrink_cache(k, c) > 0
+
+
+def shrink_cache(k, c):
+    """The cached pages c pays for go, oldest first, until a cluster is freed or being written.
+
+    If none was freed and the disk is busy, it waits for it and tries again. Returns pages freed.
+    """
+    freed = drop_cached(k, c)
+    if freed == 0 and k.writing_count:
+        finish_writing(k)
+        freed = drop_cached(k, c)
+    return freed
+
+
+def drop_cached(k, c):
+    freed = 0
+    enough = k.begun + k.cluster
+    row = k.cache_prev[c]
+    while row != c and freed + k.begun < enough:
+        before = k.cache_prev[row]
+        page = row - k.containers
+        k.stat[N_SCANNED] += 1
+        if page != k.held_page and not k.page_flags[page] & (STUCK | WRITEBACK):
+            free_unmapped(k, page)
+            if not k.page_flags[page] & RESIDENT:
+                freed += 1
+        row = before
+    return freed
+
+
+def reclaim_mapped(k, c):
     if k.reclaim == NO_RECLAIM:
         return False
     if k.pushback:

@@ -11,8 +11,8 @@ from .guard import guarded
 from .groups import start_files
 from .layout import COLUMNS, SCALARS
 from .names import (
-    ALIVE, BY_DIRECTORY, BY_MOUNT, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, DEATHS, FAMILIES,
-    HEADS, LIMITS, LISTS, MAPPING_QUIRKS, NUMA, ORPHANS, PARTITION, PLACEMENTS, PRIVATE,
+    ALIVE, BY_DIRECTORY, BY_MOUNT, CACHES, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, DEATHS,
+    FAMILIES, HEADS, LIMITS, LISTS, MAPPING_QUIRKS, NUMA, ORPHANS, PARTITION, PLACEMENTS, PRIVATE,
     Q_LIMIT_ZERO, RECLAIMS, RECORDED, SAMPLE_WIDTH, SCORES, SHARED_BY, SHARED_ZONE, SLOTS, STATS,
     VIRTUAL, Y2007,
 )  # fmt: skip
@@ -88,6 +88,7 @@ class State:
         self.tasks = len(trace.tasks)
         self.nodes = machine.nodes
         self.placement = PLACEMENTS.index(scheme.parts.placement)
+        self.cache = CACHES.index(scheme.parts.cache)
         self.by = SHARED_BY.index(scheme.parts.by)
         self.sets = zone_sets(trace, machine, self.placement)
         self.zones = machine.nodes
@@ -137,6 +138,7 @@ class State:
             "granule": self.grans_end if self.placement else 1,
             "object": self.objects * copies + 1,
             "bound": self.containers * self.objects if self.sets else 1,
+            "cache": self.containers + self.pages_end if self.cache else 1,
             "access": self.containers * self.nodes,
             "handle": self.fds_end,
             "file": self.files_end,
@@ -251,6 +253,7 @@ class State:
             self.indexed[c] = int(self.reclaim == VIRTUAL)  # records outlive mappings
             self.mems[c] = (1 << self.nodes) - 1 if self.has_mems else 0
             self.oomguar[c] = 0 if c else NO_LIMIT
+            self.cached_limit[c] = NO_LIMIT
             self.limit[c] = self.table_limit[c] = as_limit(box.limit, knobs)
             self.procs_limit[c] = self.table_procs[c] = as_limit(box.numproc_limit, knobs)
             self.files_limit[c] = self.table_files[c] = as_limit(box.numfiles_limit, knobs)
@@ -387,6 +390,9 @@ class State:
             self.entry_next[head] = self.entry_prev[head] = head
             self.entry_owner[head] = head // HEADS
 
+        for c in range(self.containers if self.cache else 0):
+            self.cache_next[c] = self.cache_prev[c] = c
+
     def load_events(self, trace, knobs: Knobs) -> None:
         """Turn the trace's columns into the engine's: vpages for pages, numbers for words."""
         bases = [self.obj_base[i] for i in range(self.objects)]
@@ -434,6 +440,8 @@ class State:
                 self.resize_table(table, end)
                 if table == "page":
                     self.resize_table("writing", end)
+                    if self.cache:
+                        self.resize_table("cache", self.containers + end)
         slots = self.slot_mask + 1
         if (self.slots_used + 2 * need) * 4 > 3 * slots:
             self.old_word = self.word[self.vpages :]

@@ -1,16 +1,18 @@
 """Tasks, mms, open files and containers: fork, exec, move, map, mkdir (2/7, 6/7, 7/7)."""
 
 from .control import (
-    F_MEMS, F_NUMFILES, F_NUMPROC, F_OOMGUAR, F_PIDS, F_PRIVVM, F_RSS, F_VMGUAR, F_VSWAP,
+    F_MEMS, F_NUMFILES, F_NUMPROC, F_OOMGUAR, F_PGCACHE, F_PIDS, F_PRIVVM, F_RSS, F_VMGUAR,
+    F_VSWAP,
 )  # fmt: skip
+from .cache import leave_to_root
 from .charge import drain, give_back, look_for_frame, pay, take_kernel_frame
 from .counters import charge, fits
 from .faults import place
 from .granules import grow, pin
 from .hooks import first_user, index_entries
 from .names import (
-    ALIVE, HAS_ANON, KERNEL, KILLED, KIND, LOCKED, OK, PRESENT, PRIVATE,
-    Q_LIMIT_ZERO, REFERENCED, REFUSED, SHM, SKIPPED, SPECIAL, SWAP, UNBORN,
+    ALIVE, HAS_ANON, HUGE, KERNEL, KILLED, KIND, LOCKED, OK, PRESENT, PRIVATE,
+    Q_LIMIT_ZERO, REFERENCED, REFUSED, SEPARATE, SHM, SKIPPED, SPECIAL, SWAP, UNBORN,
     STAYS, TO_MAPPER, TO_PARENT, V2, WRITE, Y2007, YOUNG, ZERO, VIRTUAL,
 )  # fmt: skip
 from .groups import move_charges, start_files, to_mappers, to_parent, write_file
@@ -340,6 +342,7 @@ def migrate_page(k, page, node, c):
     z = node if k.own_zone[c] < 0 else k.own_zone[c]
     if k.zone_node[z] != node or k.zone_free[z] <= k.zone_min[z] or not allowed(k, c, node):
         return True
+    k.held_page = page
     n = k.page_maps[page] + k.page_swaps[page]
     pte = k.page_rmap[page] - 1
     for _ in range(n):
@@ -353,7 +356,6 @@ def migrate_page(k, page, node, c):
             detach(k, pte, page, mm, k.mm_container[mm])
         pte = k.pte_next[pte]
     rehouse(k, page, z)
-    k.held_page = page
     paid = True
     pte = waiting(k, page)
     while pte >= 0:
@@ -608,6 +610,8 @@ def make_container(k, c):
     if k.usage[c] and k.death != STAYS:
         to_parent(k, c)  # what its dead namesake still holds
     k.alive[c] = 1
+    k.cached_limit[c] = HUGE  # no table has one
+    k.cached_failcnt[c] = 0
     k.limit[c] = k.table_limit[c]
     k.procs_limit[c] = k.table_procs[c]
     k.files_limit[c] = k.table_files[c]
@@ -644,6 +648,8 @@ def remove_container(k, c):
     if k.death == STAYS and (k.css[c] or k.procs[c] or k.files[c] or k.kernel[c]):
         return REFUSED
     k.alive[c] = 0
+    if k.cache:
+        leave_to_root(k, c)
     k.min[c] = 0
     k.low[c] = 0
     if k.family != Y2007:
@@ -683,6 +689,10 @@ def set_limit(k, c, which, value):
         k.oomguar[c] = value
     elif F_VSWAP <= which <= F_OOMGUAR:
         return REFUSED  # of another scheme
+    elif which == F_PGCACHE:
+        if k.cache != SEPARATE:
+            return REFUSED
+        k.cached_limit[c] = value
     elif k.family != Y2007:
         return write_file(k, c, which, value)
     elif which == F_RSS:

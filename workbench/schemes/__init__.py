@@ -49,7 +49,10 @@ class Scheme:
 
     @property
     def promises(self) -> dict[str, bool]:
-        return self.module.PROMISES
+        made = self.module.PROMISES
+        if self.parts.cache == "joint":  # usage has pages in it that nobody maps
+            return {promise: made[promise] and promise == "shares_frames" for promise in made}
+        return made
 
     @property
     def hooks(self) -> dict[str, Callable]:

@@ -23,6 +23,7 @@ CHOICES = {
     "orphan": ("stay", "destroy", "merge", "merge_shared"),
     "references": ("all", "own"),
     "coverage": ("mapped", "resident"),
+    "cache": ("free", "joint", "separate"),
     "hierarchy": ("flat", "tree"),
     "files": ("2007", "v1", "v2"),
     "death": ("stay", "zombie", "reparent", "recharge"),
@@ -63,6 +64,9 @@ class Parts:
                 to the node's own, or to the zone its set shares
     references  whose young bits protect a page from the container's reclaim
     coverage    pages are charged while mapped, or as long as they have a frame, mapped or not
+    cache       +PC: cached pages that nobody maps are nobody's; or are charged to whoever read them
+                in or unmapped them last, in its usage ("joint") or beside it, with a limit of their
+                own ("separate": control file pgcache_limit)
     hierarchy   containers are independent, or each is charged for those below it as well
     files       whose control files and whose habits: the patch's, or those of cgroup v1 or v2
     death       what keeps charges when a container goes: it cannot go; its shadow; its parent;
@@ -91,6 +95,7 @@ class Parts:
     orphan: str = "stay"
     references: str = "all"
     coverage: str = "mapped"
+    cache: str = "free"
     hierarchy: str = "flat"
     files: str = "2007"
     death: str = "stay"
@@ -183,6 +188,27 @@ REFUSALS = (
     Refusal(
         lambda p: p.coverage == "resident" and p.reclaim in ("unmap_all", "disown"),
         "coverage=resident charges frames; reclaim={reclaim} leaves them where they are",
+    ),
+    Refusal(
+        lambda p: p.cache != "free" and p.coverage == "resident",
+        "cache={cache} charges cached pages that nobody maps; coverage=resident does already",
+    ),
+    Refusal(
+        lambda p: p.cache != "free" and p.record == "none",
+        "cache={cache} adds cached pages to a count of mapped ones; record=none has no such count, "
+        "and one of frames, as with zones, has them in it",
+    ),
+    Refusal(
+        lambda p: p.cache != "free" and p.ubc,
+        "cache={cache} charges shared memory that nobody maps; user beancounters do already",
+    ),
+    Refusal(
+        lambda p: p.cache != "free" and p.reclaim == "virtual",
+        "reclaim=virtual leaves frames to the host; cache={cache} would charge them to the guest",
+    ),
+    Refusal(
+        lambda p: p.cache == "separate" and p.hierarchy == "tree",
+        "cache=separate keeps a limit of its own, which hierarchy=tree does not pass on",
     ),
     Refusal(
         lambda p: p.coverage == "resident" and p.record != "page",

@@ -52,7 +52,7 @@ CONTROL_FILES = (
     "memory.max", "memory.high", "memory.low", "memory.min", "memory.swap.max",
     "memory.oom.group", "memory.reclaim", "memory.peak", "vswap_limit",
     "privvmpages", "vmguarpages", "oomguarpages", "pids.max",
-    "cpuset.mems", "cpuset.memory_migrate", "cpuset.memory_spread_page",
+    "pgcache_limit", "cpuset.mems", "cpuset.memory_migrate", "cpuset.memory_spread_page",
 )  # fmt: skip
 # who may be mapped how (`value` of map); the first is what the builder takes by itself
 SHARING = {
