@@ -293,8 +293,8 @@ def test_a_migration_that_kills_a_sharer(scheme):
 def counter(limit: int, usage: int = 0, quirks: int = 0, unit: int = 1):
     """Just the fields a counter has."""
     return SimpleNamespace(
-        tree=0, ubc=0, usage=[usage], limit=[limit], failcnt=[0], peak=[usage], stat=[0] * 32,
-                           watch=0, warnings=0, quirks=quirks, unit=unit)  # fmt: skip
+        tree=0, ubc=0, zero_is_none=0, usage=[usage], limit=[limit], failcnt=[0], peak=[usage],
+        stat=[0] * 32, watch=0, warnings=0, quirks=quirks, unit=unit)  # fmt: skip
 
 
 @given(
