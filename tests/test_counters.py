@@ -5,6 +5,7 @@ The explorer decides; workbench/counters/published.py has what was expected, and
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 
@@ -17,10 +18,12 @@ from workbench.counters.forms import K1, K3, K5, K7
 from workbench.counters.published import BECAUSE, PUBLISHED, published
 from workbench.counters.steps import add, apply, load, lock, store
 
+known = functools.cache(judge)  # verdicts that several tests ask for
+
 
 @pytest.mark.parametrize("said", PUBLISHED, ids=lambda e: f"{e.form}-{e.property}")
 def test_what_was_said_of_the_forms(said):
-    verdict = judge(said.form, said.property)
+    verdict = known(said.form, said.property)
     agrees = verdict.proved == said.holds
     assert agrees != ((said.form, said.property) in BECAUSE), verdict.reason or "proved"
 
@@ -28,7 +31,7 @@ def test_what_was_said_of_the_forms(said):
 def test_every_form_gives_every_verdict():
     assert {e.form for e in PUBLISHED} == set(FORMS)
     assert all(published(*pair) for pair in BECAUSE)
-    verdicts = [judge(form, what) for form in FORMS for what in PROPERTIES]
+    verdicts = [known(form, what) for form in FORMS for what in PROPERTIES]
     assert all(v.states > 0 for v in verdicts)
     assert all(bool(v.story) != v.proved and bool(v.reason) != v.proved for v in verdicts)
 
@@ -228,6 +231,13 @@ def test_larger_cases_are_the_same_every_time():
     assert simulate.races("K2", 16, seed=3) != simulate.races("K2", 16, seed=4)
 
 
+def test_spurious_means_that_it_fitted_all_the_time():
+    taken = [(0, 1), (5, -1), (8, 1)]
+    for refusal, limit, expected in (((6, 7, 1), 1, 1), ((4, 7, 1), 1, 0), ((6, 9, 1), 1, 0),
+                                     ((6, 7, 2), 1, 0), ((4, 9, 1), 2, 1)):  # fmt: skip
+        assert simulate.fitted(list(taken), [refusal], limit) == expected
+
+
 @pytest.mark.parametrize("window", [0, 100_000])
 def test_races(window):
     """X39: what is proved for three actors holds for 64; what is refuted happens."""
@@ -314,7 +324,7 @@ def test_limits_that_mean_none():
 def test_a_story_can_be_acted_out():
     """Its steps, done one after the other, give the cells that it prints."""
     for form, what in (("K2", "limit"), ("K3", "fits"), ("K6m", "limit"), ("K7", "fits")):
-        verdict = judge(form, what)
+        verdict = known(form, what)
         explorer = Explorer(FORMS[form], verdict.case, PROPERTIES[what])
         state, wrong = explorer.start(), ""
         for row in verdict.story:

@@ -89,7 +89,9 @@ UNIT = (
     Case("three want two pages", 2, ((charge(),), (charge(),), (charge(),))),
     Case("one gives back, two want it", 1, ((uncharge(),), (charge(),), (charge(),)),
          before=((0, charge()),)),
-    Case("two take and give back", 1, ((charge(), uncharge()), (charge(), uncharge()))),
+    Case("two take and give back", 1, ((charge(), uncharge()),) * 2),
+    Case("three take and give back one page", 1, ((charge(), uncharge()),) * 3),
+    Case("three take and give back two pages", 2, ((charge(), uncharge()),) * 3),
     Case("a page passes from one to another, a third wants one", 2,
          ((uncharge(),), (charge(),), (charge(),)), before=((0, charge()),)),
     Case("one gives back, the other wants two", 2, ((uncharge(),), (charge(), charge())),
@@ -98,9 +100,11 @@ UNIT = (
 PAGES = (
     Case("two and two under three", 3, ((charge(2),), (charge(2),))),
     Case("one that never fits beside one that does", 2, ((charge(3),), (charge(),))),
+    Case("three of several sizes", 3, ((charge(2), uncharge(2)), (charge(), uncharge()),
+                                       (charge(2),))),
     Case("two more where one is left", 2, ((charge(2),),), before=((0, charge()),)),
     Case("two pages under a limit of one", 1, ((charge(2),),)),
-)
+)  # fmt: skip
 ZERO = (
     Case("a limit of zero", 0, ((charge(),),)),
     Case("a limit of zero, two actors", 0, ((charge(),), (charge(),))),
@@ -112,6 +116,14 @@ CUT = (
          before=((0, charge()),)),
     Case("cut below usage, then one goes", 2, ((set_limit(1), uncharge()), (charge(),)),
          before=((0, charge()), (0, charge()))),
+    Case("cut to usage, then one goes, two want it", 2, ((set_limit(1), uncharge()), (charge(),),
+                                                         (charge(),)), before=((0, charge()),)),
+)  # fmt: skip
+RAISE = (
+    Case("raised while two want a page", 1, ((set_limit(2),), (charge(),), (charge(),))),
+    Case("raised and cut again", 1, ((set_limit(2), set_limit(1)), (charge(), uncharge()),
+                                     (charge(),))),
+    Case("raised, then two more", 0, ((set_limit(2), charge(), charge()),)),
 )  # fmt: skip
 ENDS = (
     Case("two take, give back and end", 2, ((charge(), uncharge(), LEAVE),
@@ -126,6 +138,8 @@ PROPERTIES: dict[str, Property] = {
     "cut": Property("a limit cut below usage grants nothing until usage has fallen", CUT,
                     may_exceed=False),
     "fits": Property("a charge that fits is never refused", UNIT + PAGES, may_refuse=False),
+    "raise": Property("neither is one that fits while the limit is changed", RAISE,
+                      may_refuse=False),
     "failcnt": Property("at rest, failcnt is the number of refusals", UNIT + PAGES,
                         rest="failcnt"),
     "whole": Property("usage and failcnt, read together, always show whole calls", UNIT,

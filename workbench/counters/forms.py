@@ -158,7 +158,8 @@ class K5(Form):
     """cmpxchg loop: add if it fits.
 
     Unstated: where the limit is read. In the loop, after usage; read before it, a limit may be cut
-    between the two, and the charge compares yesterday's limit with today's usage (`stale`).
+    between the two, and the charge compares yesterday's limit with today's usage (`stale`). Even
+    so cmpxchg looks at usage only, not at whether the limit is still what it was.
     """
 
     SOURCE = "Pavel Emelianov, 7 March (who dislikes it)"

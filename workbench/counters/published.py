@@ -19,7 +19,7 @@ class Expectation(NamedTuple):
 LOCK = "Pavel Emelianov, 6, 7 and 14 March"
 RACE = "Pavel Emelianov and Eric Biederman, 11 March"
 UNDO = "Herbert Poetzl, 12 March"
-UNLESS = "reading of Herbert Poetzl, 12 March, and Srivatsa Vaddagiri, 13 March"
+UNLESS = "the reading of Herbert Poetzl, 12 March, and Srivatsa Vaddagiri, 13 March"
 LOOP = "Pavel Emelianov, 7 March"
 PER_CPU = "Eric Biederman, Herbert Poetzl, Pavel Emelianov, 13 March"
 TASKS = "Kirill Korotaev, 13 March"
@@ -28,14 +28,15 @@ PUBLISHED = tuple(
     Expectation(form, what, holds, source)
     for form, source, claims in (
         ("K1", LOCK, {"usage": True, "drift": True, "limit": True, "failcnt": True, "whole": True}),
-        ("K1w", "reading of patch 1/7", {"limit": True, "zero": False}),
+        ("K1w", "the reading of patch 1/7", {"limit": True, "zero": False}),
         ("K2", RACE, {"usage": True, "limit": False, "whole": False}),
         ("K3", UNDO, {"usage": True, "limit": True, "pages": True, "cut": True, "fits": False,
                       "whole": False}),
         ("K4", UNLESS, {"usage": True, "limit": True, "pages": False, "cut": False,
                         "whole": False}),
         ("K5", LOOP, {"usage": True, "limit": True, "pages": True, "whole": False}),
-        ("K5s", LOOP, {"limit": True, "cut": True}),
+        ("K5", f"the reading of {LOOP}", {"cut": True}),
+        ("K5s", f"the reading of {LOOP}", {"limit": True, "cut": True}),
         ("K6", PER_CPU, {"usage": False, "limit": False, "whole": False, "drift": True}),
         ("K6m", PER_CPU, {"usage": False, "limit": True, "drift": True}),
         ("K7", TASKS, {"usage": False, "limit": True, "fits": False, "failcnt": True,
@@ -47,6 +48,7 @@ PUBLISHED = tuple(
 
 BECAUSE = {
     ("K5s", "cut"): "a limit read before usage may be cut, and usage fall, between the two reads",
+    ("K5", "cut"): "cmpxchg looks at usage, which came back to what it was; not at the limit",
     ("K6m", "limit"): "an exact sum is still check first, account later: two CPUs both find room",
     ("K7", "whole"): "a reader takes reserves for usage; of usage without them it is true",
 }

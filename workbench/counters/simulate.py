@@ -4,8 +4,8 @@ Cost model (Eric Biederman, 15 March 2007: owning the cache line is what costs, 
 atomic operations): a line has one writer or many readers; fetching it costs a transfer, one at a
 time per line; an atomic operation costs its own on top. Transfers and atomic operations are counted
 apart, so that other costs can be put in. Left out: NUMA distances, write buffers, caches that are
-too small. A CPU that waits for a lock reads its line until it is free (Linux 2.6.20 on x86), so the
-holder must fetch the line again to write; with `queue`, waiters stand in line and leave it alone.
+too small. When a lock is released, all who wait for it try again (as in Linux 2.6.20 on x86), and
+each try fetches the line; with `queue` they stand in line and one tries.
 """
 
 from __future__ import annotations
@@ -138,8 +138,6 @@ def run(
             cost = ATOMIC_NS if step.kind in ATOMIC else PLAIN_NS
         result = apply(step, cells)
         if result is BLOCKED:
-            if not queue:
-                line.writer = -1
             waiting.append(me)
             continue
         if step.kind == "lock":
