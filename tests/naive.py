@@ -27,7 +27,7 @@ DEFAULTS = {
     "cluster": 32, "quirks": QUIRKS, "references": None, "swappiness": 60, "page_tables": True,
     "task_frames": 2, "files_per_frame": 16, "zone_sets": (),
     "failcnt": "refused",
-    "granule": 1, "unmovable": "spread", "numa": "stay", "accesses": False,
+    "granule": 1, "unmovable": "spread", "numa": "stay", "accesses": False, "seed": 0,
 }  # fmt: skip
 FRAME_KINDS = ("anon", "file", "special", "kernel")
 FRAME_KIND = {"shm": "file", "ramfs": "file"}  # the other kinds are their own
@@ -448,6 +448,29 @@ class Scheme:
     def force(self, c, units):
         self.kernel.force(c, units)
 
+    def inherit(self, page, c, units):
+        """A charge that c gets because somebody else leaves."""
+        if self.kernel.options.get("forced") != "free":
+            self.force(c, units)
+            return
+        self.kernel.add(c, units)
+        if not self.kernel.fits(c.rss, 0):
+            self.kernel.leaving.setdefault(page)
+
+    def payers(self, page):
+        """Who is charged for a page."""
+        return []
+
+    def must_leave(self, page):
+        """At the end of the event: is a payer above its limit, for no act of its own?"""
+        if self.kernel.options.get("forced") != "free":
+            return []
+        return [c for c in self.payers(page) if not self.kernel.fits(c.rss, 0)]
+
+    def cannot_leave(self, page, payers):
+        for c in payers:
+            c.rss.failcnt += 1
+
     def settle(self, c, due, paid):
         """Turn a payment into a new charge of `due` units."""
         if due > paid:
@@ -618,13 +641,47 @@ class HandOver(FirstTouch):
 
     rewalks = True
 
+    def __init__(self, kernel):
+        super().__init__(kernel)
+        self.rule, self.chance = kernel.options.get("heir", "oldest"), kernel.seed
+
+    def payers(self, page):
+        return [self.owner[page]]
+
     def unmapped(self, page, c):
         if page.mapcount == 0:
             self.disown(page)
         elif self.owner[page] is c and not page.of(c):
-            heir = page.present[0].mm.container
-            self.disown(page)
-            self.mapped(page, heir, 0)
+            if self.rule == "next":
+                self.kernel.leaving.setdefault(page)
+            else:
+                self.pass_on(page, self.heir(page))
+
+    def heir(self, page):
+        left = [pte.mm.container for pte in page.present]
+        if self.rule == "largest":
+            return max(left, key=left.count)  # the first of the largest
+        if self.rule == "random":
+            self.chance = (1103515245 * self.chance + 12345) % 2**31
+            return left[self.chance // 256 % len(left)]
+        return left[0]
+
+    def pass_on(self, page, heir):
+        self.disown(page)
+        self.inherit(page, heir, 1)
+        heir.css += 1
+        self.owner[page] = heir
+        heir.lists[self.newest].insert(0, page)
+
+    def must_leave(self, page):
+        owner = self.owner[page]
+        deserted = self.rule == "next" and not page.of(owner)
+        return super().must_leave(page) or [owner] * deserted
+
+    def cannot_leave(self, page, payers):
+        if self.rule == "next" and not page.of(self.owner[page]):
+            self.pass_on(page, page.present[0].mm.container)
+        super().cannot_leave(page, Scheme.must_leave(self, page))
 
 
 class NextToucher(FirstTouch):
@@ -750,7 +807,10 @@ class Fraction_(Pairs):
         holders.remove(c)
         self.drop(c, before)
         for other in holders:
-            self.kernel.force(other, self.unit // len(holders) - before)
+            self.inherit(page, other, self.unit // len(holders) - before)
+
+    def payers(self, page):
+        return self.holders[page]
 
 
 class Beancounter(Pairs):
@@ -786,15 +846,18 @@ class Beancounter(Pairs):
         left = next(entry for entry in ring if entry[0] is c)
         ring.remove(left)
         self.drop(c, self.unit >> left[1])
-        if ring and self.double_tail(ring) > left[1]:
-            self.double_tail(ring)
+        if ring and self.double_tail(page, ring) > left[1]:
+            self.double_tail(page, ring)
 
-    def double_tail(self, ring):
+    def payers(self, page):
+        return [c for c, _ in self.rings[page]]
+
+    def double_tail(self, page, ring):
         """The tail pays twice its share and becomes the head; returns its shift before."""
         tail = ring.pop()
         ring.insert(0, tail)
         tail[1] -= 1
-        self.force(tail[0], self.unit >> tail[1] + 1)
+        self.inherit(page, tail[0], self.unit >> tail[1] + 1)
         return tail[1] + 1
 
 
@@ -1151,6 +1214,7 @@ class Kernel:
         self.resident = {}  # every page with a frame -> None
         self.cache = {}  # (vpage, whose copy) -> an object's own page
         self.writebacks = []  # in the order they were started
+        self.leaving = {}  # pages that everybody may lose at the end of the event -> None
         self.broken = set()  # vpages whose next disk read fails
         self.shm_home = {}  # (mapped nameless shm object, whose copy) -> container charged for it
         self.file_frames, self.descriptions = [], 0
@@ -1648,6 +1712,7 @@ class Kernel:
     def evict(self, page):
         """The page leaves memory; a swap slot stays."""
         self.uncache(page)
+        self.leaving.pop(page, None)
         if self.scheme.resident:
             self.scheme.gone(page)
         self.scheme.unframed(page)
@@ -2660,15 +2725,48 @@ class Kernel:
         zone.frames = zone.leaked = 0
 
     def op_rmdir(self, task, c, value):
-        busy = c.css or c.numproc.usage or c.numfiles.usage or not c.exists or c is self.root
-        busy = busy or self.has_children(c) or c.kernel
+        reparents = self.options.get("death") == "reparent"
+        busy = c.numproc.usage or c.numfiles.usage or not c.exists or c is self.root
+        busy = busy or self.has_children(c) or any(mm.container is c for mm in self.mms)
+        busy = busy or (not reparents and (c.css or c.kernel))
         if busy or any(t.container is c and t.state == "alive" for t in self.tasks):
             return self.note("refused")
         c.exists = False
         for page in c.cached[::-1]:
             self.uncache(page)
             self.fall_to(page, self.root)
+        if reparents:
+            self.leave_to_parent(c)
         self.bury_zone(c)
+
+    def leave_to_parent(self, c):
+        """What a container without tasks still owes."""
+        heir = c.parent or self.root
+        for which, pages in c.lists.items():
+            for page in pages[::-1]:
+                self.scheme.owner[page] = heir
+                heir.lists[which].insert(0, page)
+                heir.css += 1
+                c.css -= 1
+            pages.clear()
+        self.pass_frames(c, heir)
+        usage, c.rss.usage = c.rss.usage, 0
+        if c.parent is None:
+            self.add(heir, usage)
+
+    def pass_frames(self, c, heir):
+        """Kernel frames that c pays for are the heir's."""
+        frames = [frame for mm in self.mms for frame in mm.tables.values()]
+        frames += [frame for task in self.tasks for frame in task.frames] + self.file_frames
+        for frame in frames:
+            if frame.payer is c:
+                frame.payer = heir
+        pages = {id(e.page): e.page for mm in self.mms for e in mm.ptes.values() if e.page}
+        pages |= {id(p): p for p in self.cache.values()}
+        for page in pages.values():
+            if page.payer is c:
+                page.payer = heir
+        heir.kernel, c.kernel = heir.kernel + c.kernel, 0
 
     def op_set_limit(self, task, c, value):
         file, written = control_write(value)
@@ -2855,6 +2953,21 @@ class Kernel:
             self.kill(task)
         except Hang:
             self.hung, self.outcome = True, "hang"
+            return
+        self.let_leave()
+
+    def let_leave(self):
+        """The end of an event: pages that nobody has paid for by an act of his own go."""
+        for page in list(self.leaving):
+            payers = self.scheme.must_leave(page) if page.mapcount else []
+            if not payers:
+                continue
+            if not any(pte.locked for pte in page.present) and self.scheme.may_leave(page):
+                for pte in page.present:
+                    self.unmap_for_reclaim(pte)
+            else:
+                self.scheme.cannot_leave(page, payers)
+        self.leaving = {}
 
     @staticmethod
     def runs(task, op):

@@ -735,18 +735,8 @@ class CgroupKernel(Kernel):
         for which in LISTS:
             for page in list(c.lists.get(which, ())):
                 self.scheme.hand(page, heir, tail=True)
-        frames = [frame for mm in self.mms for frame in mm.tables.values()]
-        frames += [frame for task in self.tasks for frame in task.frames] + self.file_frames
-        for frame in frames:
-            if frame.payer is c:
-                frame.payer = heir
-        pages = {id(e.page): e.page for mm in self.mms for e in mm.ptes.values() if e.page}
-        pages |= {id(p): p for p in self.cache.values()}
-        for page in pages.values():
-            if page.payer is c:
-                page.payer = heir
-        heir.kernel += c.kernel
-        usage, swapped, c.kernel, c.rss.usage, c.swapped = c.rss.usage, c.swapped, 0, 0, 0
+        self.pass_frames(c, heir)
+        usage, swapped, c.rss.usage, c.swapped = c.rss.usage, c.swapped, 0, 0
         if c.parent is None:
             self.add(heir, usage)
             self.count_swap(heir, swapped)

@@ -26,7 +26,12 @@ VARIANTS = [  # of what schemes leave to choose
     WALK, f"{WALK}:move=stay", f"{WALK}:reclaim=free_own", "february_2007:reclaim=free_own",
     "virtual_swap:slots=kept", "virtual_swap:slots=freed", "openvz:kernel_memory=charged",
     "first_touch:oom_score=charged", "hand_over:oom_score=charged", "fraction:oom_score=charged",
-    "first_touch:oom_score=distinct",
+    "first_touch:oom_score=distinct", "hand_over:heir=largest", "hand_over:heir=random",
+    "hand_over:heir=next", "hand_over:heir=next:lists=lru", "hand_over:forced=free",
+    "hand_over:forced=free:heir=random:reclaim=unmap_all", "hand_over:heir=next:forced=free",
+    "fraction:forced=free", "beancounter:forced=free", "first_touch:death=reparent",
+    "next_toucher:death=reparent:lists=lru", "first_allocation:death=reparent",
+    "file_owner:death=reparent", "first_touch:death=reparent:kernel_memory=charged",
 ]  # fmt: skip
 GROUPS = ["cgroup_v1:death=zombie", "cgroup_v2:death=reparent", "cgroup_v1:kernel_memory=charged",
           "cgroup_v2:kernel_memory=charged", "first_touch:kernel_memory=charged",
@@ -189,6 +194,14 @@ def test_mapped_pages_are_spared_batch_by_batch() -> None:
     and a migrated page goes to the list it was on, whatever its flag says."""
     case = random_case(52, "memory")
     for scheme in ("beancounter", "every_container", "fraction", "first_touch:lists=lru"):
+        message = case_fails(case, scheme, "interpreted", True)
+        assert not message, message
+
+
+def test_a_migration_that_nobody_pays_for_kills_the_current_task() -> None:
+    """Even if the entry it was about has gone with an earlier victim (found with oom_score)."""
+    case = random_case(45, "swap")
+    for scheme in ("first_touch:oom_score=charged", "first_touch:oom_score=distinct"):
         message = case_fails(case, scheme, "interpreted", True)
         assert not message, message
 

@@ -88,6 +88,7 @@ class Knobs:
                     "grouped" into few (Mel Gorman's grouping of pages by mobility)
     numa            what pages do when their task runs on another node: "stay"; "follow", as by a
                     `migrate`; or come one by one, when it touches them ("touch")
+    seed            where heir=random begins
     accesses        count local and remote accesses: hits then cost five times as much
     """
 
@@ -107,6 +108,7 @@ class Knobs:
     unmovable: str = "spread"
     numa: str = "stay"
     accesses: bool = False
+    seed: int = 0
 
     def __post_init__(self) -> None:
         one_of(self, "word", (32, 64))
@@ -118,6 +120,7 @@ class Knobs:
         in_range(self, "pagevec", 0, 14)
         in_range(self, "cluster", 1, 4096)
         in_range(self, "swappiness", 0, 100)
+        in_range(self, "seed", 0, (1 << 31) - 1)
         in_range(self, "task_frames", 0, 16)
         in_range(self, "files_per_frame", 0, 1 << 20)
         in_range(self, "granule", 1, 1 << 20)

@@ -9,7 +9,7 @@ from .control import (
 )  # fmt: skip
 from .counters import charge, count_swap, refusing, uncharge
 from .hooks import give_entry, hand_to
-from .lists import entry_to_tail
+from .lists import entry_move, entry_to_tail
 from .names import (
     ANON, FILE, HEADS, HUGE, KERNEL, KIND, OK, PRESENT, REFUSED, RESIDENT, SHM, SPLIT, SWAP, V1,
     V2, ZERO,
@@ -158,16 +158,20 @@ def proactive(k, c, want):
 
 
 def to_parent(k, c):
-    """All that c is charged is its parent's from now on; the lists follow, at their old ends."""
+    """All that c is charged is its parent's from now on; the lists follow, at their old ends;
+    those of 2007 at their new ones."""
     heir = k.parent[c] if k.parent[c] >= 0 else 0
     counted = k.parent[c] >= 0  # an ancestor has counted it all along
-    for head in range(HEADS * c, HEADS * (c + 1)):
-        e = k.entry_next[head]
+    for which in range(HEADS):
+        head = HEADS * c + which
+        e = k.entry_next[head] if k.lists == SPLIT else k.entry_prev[head]
         while e != head:
-            after = k.entry_next[e]
+            after = k.entry_next[e] if k.lists == SPLIT else k.entry_prev[e]
             give_entry(k, e, heir)
             if k.lists == SPLIT:
                 entry_to_tail(k, e)
+            else:
+                entry_move(k, e, which)
             e = after
     for t in range(k.tasks * k.task_frames):
         if k.task_stack[t] >= 0 and k.stack_payer[t] == c:

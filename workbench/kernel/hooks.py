@@ -15,8 +15,9 @@ A hook that a module leaves out does nothing.
 """
 
 from .counters import (
-    charge,  # noqa: F401  (for schemes)
+    charge,
     count_swap,
+    fits,
     force,
     refusing,  # noqa: F401  (for schemes)
     say,
@@ -24,7 +25,10 @@ from .counters import (
     within,
 )
 from .lists import entry_link, entry_unlink, first_list
-from .names import HEADS, L_RETURNED, N_ENTRIES, N_HOLDERS, N_RMAP, PRESENT, STALE, V1, WALKED
+from .names import (
+    HEADS, L_RETURNED, LARGEST_HEIR, LEAVING, N_ENTRIES, N_HOLDERS, N_RMAP, NEXT_HEIR, PRESENT,
+    RANDOM_HEIR, STALE, V1, WALKED,
+)  # fmt: skip
 from .tables import TOMB, insert, mm_of, object_of, probe, word_of  # noqa: F401  (object_of)
 
 
@@ -128,6 +132,77 @@ def hand_to(k, page, heir):
             count_swap(k, c, -1)
             count_swap(k, heir, 1)
     give_entry(k, e, heir)
+
+
+# what others' leaving brings: an heir, a larger share
+
+
+def inherit(k, c, units, page):
+    """A charge that c has done nothing for; forced=free: above its limit nobody keeps the page."""
+    if not k.frees_forced:
+        force(k, c, units, page)
+        return
+    charge(k, c, units, page)
+    if not fits(k, c, 0):
+        leave_soon(k, page)
+
+
+def leave_soon(k, page):
+    """At the end of the event everybody loses the page (`reclaim.settle_leaving`)."""
+    if not k.page_flags[page] & LEAVING:
+        k.page_flags[page] |= LEAVING
+        k.leaving[k.leaving_count] = page
+        k.leaving_count += 1
+
+
+def pass_to(k, page, heir):
+    """The page's charge, of which its payer maps nothing more, goes to a container that does."""
+    e = k.page_entry[page] - 1
+    uncharge(k, k.entry_owner[e], k.unit, page)
+    inherit(k, heir, k.unit, page)
+    give_entry(k, e, heir)
+    k.entry_count[e] = mappers_of(k, page, heir)
+
+
+def heir_of(k, page):
+    """Who inherits a mapped page, or -1: whoever touches it next, for now everybody loses it."""
+    if k.heir == NEXT_HEIR:
+        leave_soon(k, page)
+        return -1
+    if k.heir == LARGEST_HEIR:
+        return largest_mapper(k, page)
+    if k.heir == RANDOM_HEIR:
+        return random_mapper(k, page)
+    return oldest_mapper(k, page)
+
+
+def largest_mapper(k, page):
+    """The container with most present mappings of a page; of several, that with the oldest."""
+    best = -1
+    most = 0
+    pte = k.page_rmap[page] - 1
+    for _ in range(k.page_maps[page] + k.page_swaps[page]):
+        w = k.word[word_of(k, pte)]
+        c = k.mm_container[(w >> 40) - 1]
+        if w & PRESENT and c != best:
+            count = mappers_of(k, page, c)
+            if count > most:
+                most = count
+                best = c
+        pte = k.pte_next[pte]
+    return best
+
+
+def random_mapper(k, page):
+    """The container of a present mapping drawn by chance (Knobs.seed)."""
+    k.chance = (k.chance * 1103515245 + 12345) & 0x7FFFFFFF
+    left = (k.chance >> 8) % k.page_maps[page]
+    pte = k.page_rmap[page] - 1
+    while left or not k.word[word_of(k, pte)] & PRESENT:
+        if k.word[word_of(k, pte)] & PRESENT:
+            left -= 1
+        pte = k.pte_next[pte]
+    return k.mm_container[mm_of(k, pte)]
 
 
 def common_ancestor(k, c, other):
@@ -270,12 +345,12 @@ def ring_head(k, page):
 
 
 def reprice_holders(k, page, units):
-    """Every holder is charged `units` more (by force) or less. Cost: one step a holder."""
+    """Every holder is charged `units` more (`inherit`) or less. Cost: one step a holder."""
     e = k.page_entry[page] - 1
     for _ in range(k.page_holders[page]):
         k.stat[N_HOLDERS] += 1
         if units > 0:
-            force(k, k.entry_owner[e], units, page)
+            inherit(k, k.entry_owner[e], units, page)
         else:
             uncharge(k, k.entry_owner[e], -units, page)
         e = k.entry_after[e]

@@ -228,6 +228,7 @@ COLUMNS: dict[str, dict[str, int]] = {
     "batch": {"batch": 32},
     "digit": {"digit_first": 32, "digit_last": 32},  # of `sort_ptes`: places that have it (+1)
     "writing": {"writing": 32},
+    "leaving": {"leaving": 32},
     "broken": {"broken": 8},  # per vpage, when the trace has io_error
     "stat": {"stat": 64},
     "kill": {
@@ -273,7 +274,8 @@ SCALARS = (
     "resident", "tree", "family", "has_payer", "payer", "protects",
     "balanced", "begun", "spared", "over_high", "swap_full", "denied", "charge_batch", "death",
     "swap_books", "kernel_memory", "in_call", "remote",
-    "oom_score", "fork_check", "pushback", "leader_moves", "zero_is_none",
+    "oom_score", "heir", "frees_forced", "chance", "leaving_count",
+    "fork_check", "pushback", "leader_moves", "zero_is_none",
     "slots", "penalty_rate", "cache", "evicting", "ubc",
     "by", "copies_at", "granule", "spread", "grows", "orphan", "carries",
     "numa", "counted", "has_mems",

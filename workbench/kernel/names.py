@@ -19,6 +19,8 @@ STUCK = 1 << 12  # an extra reference for ever (CH4)
 IN_PAGEVEC = 1 << 13
 LISTED_ACTIVE = 1 << 14  # which of its zone's lists it is on
 
+LEAVING = 1 << 15  # at the end of the event everybody loses it; negative in a column of 16 bits
+
 # vma
 PRIVATE, HAS_ANON = 1, 2
 
@@ -56,6 +58,8 @@ LIMITS = ("oom", "kill_current", "refuse_remote")
 TO_OOM, TO_KILL_CURRENT, TO_REFUSE_REMOTE = range(3)
 SCORES = ("size", "charged", "distinct")  # by what the container's OOM killer of 2007 chooses
 BY_SIZE, BY_CHARGED, BY_DISTINCT = range(3)
+HEIRS = ("oldest", "largest", "random", "next")  # who inherits a page its payer maps no more
+OLDEST_HEIR, LARGEST_HEIR, RANDOM_HEIR, NEXT_HEIR = range(4)
 MOVES = ("stay", "rewalk")
 FAMILIES = ("2007", "v1", "v2")  # whose control files and whose habits
 Y2007, V1, V2 = range(3)

@@ -1,13 +1,13 @@
 """Giving pages back: the container's reclaim as posted, unmapping own mappings, and the zones'."""
 
 from .counters import fits, say
-from .hooks import mappers_of, maps, prefetch
+from .hooks import mappers_of, maps, oldest_mapper, pass_to, prefetch
 from .lists import entry_move, lru_add, lru_del, lru_isolate, lru_put
 from .names import (
-    ACTIVE, ANON, CHANGED, DIRTY, DISOWN, FREE_OWN, GLOBAL, HEADS, JOINT, KIND, L_SWAPOUT,
-    LOCKED, LRU, N_RMAP, N_SCANNED, N_SWAP_OUTS, N_UNMAPPED, N_WRITES, N_ZONE_SCANNED, NO_RECLAIM,
-    ON_LRU, PRESENT, Q_CUTOFF, Q_ROTATION, Q_TWO_PAGES, REFERENCED, RESIDENT, SHARED, SHM,
-    SLOT, STUCK, SWAP, UNMAP_ALL, UNMAP_OWN, VIRTUAL, WRITEBACK, YOUNG,
+    ACTIVE, ANON, CHANGED, DIRTY, DISOWN, FREE_OWN, GLOBAL, HEADS, JOINT, KIND, L_SWAPOUT, LEAVING,
+    LOCKED, LRU, N_RMAP, N_SCANNED, N_SWAP_OUTS, N_UNMAPPED, N_WRITES, N_ZONE_SCANNED, NEXT_HEIR,
+    NO_RECLAIM, ON_LRU, PRESENT, Q_CUTOFF, Q_ROTATION, Q_TWO_PAGES, REFERENCED, RESIDENT, SHARED,
+    SHM, SLOT, STUCK, SWAP, UNMAP_ALL, UNMAP_OWN, VIRTUAL, WRITEBACK, YOUNG,
 )  # fmt: skip
 from .pages import detach, finish_writing, free_page, leave_frame, take_slot
 from .tables import object_of, unlink, word_of
@@ -460,6 +460,42 @@ def disown(k, c):
                 given += 1
             e = before
     return given
+
+
+def settle_leaving(k):
+    """At the end of an event: pages whose payer has left them (heir=next), or that put a container
+    above its limit without its doing (forced=free), are unmapped for all; unless they cannot go."""
+    for i in range(k.leaving_count):
+        page = k.leaving[i]
+        if k.page_flags[page] & LEAVING and k.page_maps[page] and unpaid(k, page, 0):
+            if not locked_by(k, page, -1) and has_slot(k, page):
+                unmap_for(k, page, -1)
+            else:
+                if k.heir == NEXT_HEIR and deserted(k, page):
+                    pass_to(k, page, oldest_mapper(k, page))
+                if k.frees_forced:
+                    unpaid(k, page, 1)
+        k.page_flags[page] &= ~LEAVING
+    k.leaving_count = 0
+
+
+def deserted(k, page):
+    """Does its payer map the page no more?"""
+    return k.entry_count[k.page_entry[page] - 1] == 0
+
+
+def unpaid(k, page, failures):
+    """Is the page's payer without a mapping of it, or one of its payers above the limit? Each of
+    those counts so many failures."""
+    e = k.page_entry[page] - 1
+    found = k.heir == NEXT_HEIR and deserted(k, page)
+    for _ in range(k.page_holders[page] if k.per_pair else 1):
+        c = k.entry_owner[e]
+        if k.frees_forced and not fits(k, c, 0):
+            k.failcnt[c] += failures
+            found = True
+        e = k.entry_after[e]
+    return found
 
 
 def try_to_free(k, c):

@@ -10,6 +10,7 @@ from .names import (
 from .numa import come_near, note_access, page_at
 from .oom import exit_task, reap_task
 from .pages import finish_writing
+from .reclaim import settle_leaving
 from .tables import find, find_vma, slot_of, word_of
 from .tasks import (
     age, close_file, discard, execute, fork, make_container, map_range, migrate, move,
@@ -125,6 +126,8 @@ def slow(k, i, op, t, v):
             die(k, t)
     if k.over_high:
         settle_high(k)
+    if k.leaving_count and not k.hung:
+        settle_leaving(k)
     k.ev_outcome[i] = outcome
     return False
 

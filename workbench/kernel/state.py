@@ -12,7 +12,8 @@ from .groups import start_files
 from .layout import COLUMNS, SCALARS
 from .names import (
     ALIVE, BY_DIRECTORY, BY_MOUNT, CACHES, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, DEATHS,
-    FAMILIES, HEADS, LIMITS, LISTS, MAPPING_QUIRKS, NUMA, ORPHANS, PARTITION, PLACEMENTS, PRIVATE,
+    FAMILIES, HEADS, HEIRS, LIMITS, LISTS, MAPPING_QUIRKS, NUMA, ORPHANS, PARTITION, PLACEMENTS,
+    PRIVATE,
     Q_LIMIT_ZERO, RECLAIMS, RECORDED, SAMPLE_WIDTH, SCORES, SHARED_BY, SHARED_ZONE, SLOTS, STATS,
     VIRTUAL, Y2007,
 )  # fmt: skip
@@ -152,6 +153,7 @@ class State:
             "digit": 1024,
             "batch": max(knobs.cluster, 32),
             "writing": self.pages_end,
+            "leaving": self.pages_end,
             "broken": self.vpages + 1 if self.has_broken else 1,
             "stat": len(STATS),
             "kill": self.kills_end,
@@ -167,6 +169,9 @@ class State:
         self.lists = LISTS.index(parts.lists)
         self.reclaim = RECLAIMS.index(parts.reclaim)
         self.at_limit = LIMITS.index(parts.at_limit)
+        self.heir = HEIRS.index(parts.heir)
+        self.frees_forced = int(parts.forced == "free")
+        self.chance = knobs.seed
         self.oom_score = SCORES.index(parts.oom_score)
         self.rewalk = int(parts.move == "rewalk")
         self.per_pair = int(parts.per_pair)
@@ -440,6 +445,7 @@ class State:
                 self.resize_table(table, end)
                 if table == "page":
                     self.resize_table("writing", end)
+                    self.resize_table("leaving", end)
                     if self.cache:
                         self.resize_table("cache", self.containers + end)
         slots = self.slot_mask + 1

@@ -384,7 +384,7 @@ def restore(k, pte, page):
     paid = 0 if k.resident else pay(k, c, page)
     if k.word[at] & 0xFF != w & 0xFF:
         give_back(k, c, paid, page)  # the payment has killed this very mm
-        return True
+        return paid >= 0  # and, if it failed, the current task
     k.page_swaps[page] -= 1
     if paid < 0:
         unlink(k, pte, page)
@@ -642,8 +642,10 @@ def occupied(k, c):
 
 
 def remove_container(k, c):
-    """EBUSY while tasks remain; in 2007 also while charges do (CA1)."""
+    """EBUSY while tasks remain; in 2007 also while charges do (CA1), unless they go to the root."""
     if not k.alive[c] or c == 0 or occupied(k, c) or k.mms[c]:
+        return REFUSED
+    if k.family == Y2007 and (k.procs[c] or k.files[c]):
         return REFUSED
     if k.death == STAYS and (k.css[c] or k.procs[c] or k.files[c] or k.kernel[c]):
         return REFUSED

@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from types import ModuleType
 
@@ -49,10 +50,13 @@ class Scheme:
 
     @property
     def promises(self) -> dict[str, bool]:
+        """What is promised with these options; a module's PROMISES_WITH says what they change."""
         made = self.module.PROMISES
         if self.parts.cache == "joint":  # usage has pages in it that nobody maps
             return {promise: made[promise] and promise == "shares_frames" for promise in made}
-        return made
+        with_options = getattr(self.module, "PROMISES_WITH", {})
+        chosen = [f"{part}={choice}" for part, choice in self.options]
+        return reduce(dict.__or__, (with_options.get(o, {}) for o in chosen), made)
 
     @property
     def hooks(self) -> dict[str, Callable]:

@@ -1,9 +1,10 @@
 """OpenVZ's page beancounters: the containers that map a page share it in powers of two."""
 
-from workbench.kernel.counters import force, uncharge
+from workbench.kernel.counters import uncharge
 from workbench.kernel.hooks import (
     del_entry,
     holds,
+    inherit,
     join,
     part,
     pay_or_return,
@@ -25,7 +26,7 @@ UNIT = 1 << 24
 PARTS = Parts(
     record="pair", note="share", lists="fifo", reclaim="unmap_own", references="own", move="rewalk"
 )
-OPTIONS = {}
+OPTIONS = {"forced": ("charge", "free")}
 PROMISES = {
     "sum_is_mapped": True,
     "neighbour_proof": False,
@@ -87,5 +88,5 @@ def double_tail(k, page):
     shift = k.entry_shift[tail]
     k.entry_shift[tail] = shift - 1
     k.page_entry[page] = tail + 1
-    force(k, k.entry_owner[tail], UNIT >> shift, page)
+    inherit(k, k.entry_owner[tail], UNIT >> shift, page)
     return shift

@@ -10,11 +10,16 @@ TITLE = "first touch"
 SOURCE = "Pavel Emelianov, 6 Mar 2007, patches 2/7 to 5/7; lists=lru: Balbir Singh, 9 Mar 2007"
 ASSUMED = (
     "A refault after reclaim makes the new first mapper the owner. A container without tasks keeps "
-    "its charges. The tail of the container's reclaim that is lost from the archive does nothing."
+    "its charges (death=reparent: they are the root's once it is removed). The tail of the "
+    "container's reclaim that is lost from the archive does nothing."
 )
 UNIT = 1
 PARTS = Parts(record="page", lists="fifo", reclaim="free", references="all", move="stay")
-OPTIONS = {"lists": ("fifo", "lru"), "oom_score": ("size", "charged", "distinct")}
+OPTIONS = {
+    "lists": ("fifo", "lru"),
+    "oom_score": ("size", "charged", "distinct"),
+    "death": ("stay", "reparent"),
+}
 PROMISES = {
     "sum_is_mapped": True,
     "neighbour_proof": False,  # free when somebody else came first

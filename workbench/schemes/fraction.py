@@ -26,7 +26,7 @@ UNIT = 720720 << 12
 PARTS = Parts(
     record="pair", lists="fifo", reclaim="unmap_own", references="own", move="rewalk"
 )
-OPTIONS = {}
+OPTIONS = {"forced": ("charge", "free")}
 PROMISES = {
     "sum_is_mapped": True,
     "neighbour_proof": False,

@@ -1,13 +1,12 @@
 """Hand-over: the first mapper pays; when its own last mapping goes, a remaining mapper inherits."""
 
-from workbench.kernel.counters import force, uncharge
+from workbench.kernel.counters import uncharge
 from workbench.kernel.hooks import (
     add_entry,
     del_entry,
-    give_entry,
-    mappers_of,
-    oldest_mapper,
+    heir_of,
     owner,
+    pass_to,
     pay_or_return,
 )
 from workbench.kernel.names import Q_TRIAL
@@ -17,15 +16,21 @@ from .parts import Parts
 TITLE = "hand over"
 SOURCE = "Dave Hansen, 12 Mar 2007; called possible, later: Pavel Emelianov, 13 Mar 2007"
 ASSUMED = (
-    "All details. The heir is the container of the oldest remaining mapping; it is charged by "
-    "force, and failcnt tells when that lifts it above its limit; its next own charge reclaims. "
+    "All details. The heir (heir=...) is the container of the oldest remaining mapping; it is "
+    "charged by force, and failcnt tells when that lifts it above its limit; its next own charge "
+    "reclaims (forced=free: there the page is unmapped for everybody). "
     "A task's move is an unmap in the old container and a map in the new one."
 )
 UNIT = 1
 PARTS = Parts(
     record="counted", lists="fifo", reclaim="free", references="all", move="rewalk"
 )
-OPTIONS = {"lists": ("fifo", "lru"), "oom_score": ("size", "charged", "distinct")}
+OPTIONS = {
+    "lists": ("fifo", "lru"),
+    "oom_score": ("size", "charged", "distinct"),
+    "heir": ("oldest", "largest", "random", "next"),
+    "forced": ("charge", "free"),
+}
 PROMISES = {
     "sum_is_mapped": True,
     "neighbour_proof": False,
@@ -34,6 +39,7 @@ PROMISES = {
     "shares_frames": True,
     "empty_owes_nothing": True,
 }
+PROMISES_WITH = {"heir=next": {"own_action_only": True}}  # who touches pays
 
 
 def worth(k, e):
@@ -68,9 +74,7 @@ def unmapped(k, page, c, _):
         k.page_entry[page] = 0
         del_entry(k, e)
     elif payer == c and k.entry_count[e] == 0:
-        heir = oldest_mapper(k, page)
-        uncharge(k, payer, 1, page)
-        force(k, heir, 1, page)
-        give_entry(k, e, heir)
-        k.entry_count[e] = mappers_of(k, page, heir)
+        heir = heir_of(k, page)
+        if heir >= 0:
+            pass_to(k, page, heir)
     return 0

@@ -20,7 +20,7 @@ ASSUMED = (
 )
 UNIT = 1
 PARTS = Parts(record="page", lists="fifo", reclaim="disown", references="all", move="stay")
-OPTIONS = {"lists": ("fifo", "lru")}
+OPTIONS = {"lists": ("fifo", "lru"), "death": ("stay", "reparent")}
 PROMISES = {
     "sum_is_mapped": True,
     "neighbour_proof": False,  # free when somebody else came first

@@ -16,6 +16,8 @@ CHOICES = {
     "penalty": ("delay", "rate"),
     "at_limit": ("oom", "kill_current", "refuse_remote"),
     "oom_score": ("size", "charged", "distinct"),
+    "heir": ("oldest", "largest", "random", "next"),
+    "forced": ("charge", "free"),
     "move": ("stay", "rewalk", "migrate"),
     "placement": ("any", "own_zone", "shared_zone", "partition"),
     "by": ("flag", "mount", "directory"),
@@ -55,6 +57,11 @@ class Parts:
                 killer only for own memory, and an error for what another pays
     oom_score   whom the container's OOM killer takes: the largest address space, as posted; who
                 maps most pages that are charged to the container; who maps most pages
+    heir        who inherits a page that its payer maps no more: the container of the oldest mapping
+                left, that with most, that of one drawn by chance; or everybody loses it, and it
+                is the next toucher's
+    forced      a charge that others' leaving brings is made, above the limit too; or there the page
+                is unmapped for everybody
     move        charges stay with the container, or every page is walked and follows
     placement   frames from any node; from a zone of the container's own; from that or a zone
                 shared by a set of containers; or a machine of its own, with copies of all files
@@ -88,6 +95,8 @@ class Parts:
     reclaim: str = "free"
     at_limit: str = "oom"
     oom_score: str = "size"
+    heir: str = "oldest"
+    forced: str = "charge"
     move: str = "stay"
     placement: str = "any"
     by: str = "flag"
@@ -224,8 +233,13 @@ REFUSALS = (
         "lists=split keeps pages that nobody maps; coverage={coverage} does not charge them",
     ),
     Refusal(
-        lambda p: p.death != "stay" and p.files == "2007",
-        "death={death} is about containers removed while they are charged; those of 2007 cannot be",
+        lambda p: p.death in ("zombie", "recharge") and p.files == "2007",
+        "death={death} is about containers removed while they are charged; those of 2007 cannot "
+        "be, unless what they owe goes to the root (death=reparent)",
+    ),
+    Refusal(
+        lambda p: p.death == "reparent" and p.files == "2007" and p.record != "page",
+        "death=reparent is about charges left when all tasks are gone; record={record} has none",
     ),
     Refusal(
         lambda p: p.at_limit == "refuse_remote" and p.coverage != "resident",
@@ -243,6 +257,23 @@ REFUSALS = (
     Refusal(
         lambda p: p.oom_score == "charged" and p.record == "none",
         "oom_score=charged counts pages charged to the container; record=none charges none",
+    ),
+    Refusal(
+        lambda p: p.heir != "oldest" and p.record != "counted",
+        "heir={heir} needs a payer that stops mapping its page: record=counted, not {record}",
+    ),
+    Refusal(
+        lambda p: p.cache == "joint" and (p.forced, p.heir == "next") != ("charge", False),
+        "forced={forced} and heir={heir} unmap what nobody has asked for; cache=joint charges "
+        "whoever unmaps last",
+    ),
+    Refusal(
+        lambda p: p.forced == "free" and p.ubc,
+        "forced=free is about the limit of memory; user beancounters have none",
+    ),
+    Refusal(
+        lambda p: p.forced == "free" and p.record not in ("counted", "pair"),
+        "forced=free is about charges that others' leaving brings; record={record} brings none",
     ),
     Refusal(
         lambda p: p.kernel_memory == "charged" and p.record == "none",
