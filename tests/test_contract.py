@@ -80,7 +80,7 @@ BREAKS = {
     },
     # a task touches, moves, touches again
     "partition": {
-        "sum_is_mapped": 0, "own_action_only": 2, "shares_frames": 3, "empty_owes_nothing": 0,
+        "sum_is_mapped": 0, "own_action_only": 2, "shares_frames": 2, "empty_owes_nothing": 0,
     },
 }  # fmt: skip
 

@@ -101,6 +101,8 @@ def test_every_table_grows(engine):
         k = simulate(trace, schemes.get(scheme), Machine(frames=1 << 15), engine=engine)
         check(k)
         for scalar, table in GROWING.items():
+            if table == "granule":
+                continue  # zones of whole granules have it alone: tests/test_zones.py
             size = len(getattr(k, next(iter(COLUMNS[table]))))
             assert size == getattr(k, scalar), table
             small = 64 if table in ("vma", "handle", "file") else k.vpages + 256
@@ -111,6 +113,8 @@ def test_every_table_grows(engine):
             assert size > small, f"{scheme}: {table} has not grown"
         assert k.slot_mask > 1023, "nor has the hash"
         outcomes = list(map(int, k.ev_outcome))
+        if schemes.get(scheme).parts.placement == "partition":
+            continue  # each machine reads its own copy of the file
         first = first or outcomes
         assert outcomes == first, f"{scheme}: no limit binds, so nothing may differ"
 

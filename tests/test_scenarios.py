@@ -358,10 +358,13 @@ def test_charge_pinning_by_hand():
 
 @pytest.mark.parametrize("scheme", schemes.names())
 def test_counts_by_hand(scheme):
-    assert measured("task_escape", scheme) == {
+    members = schemes.get(scheme).parts.files != "2007"  # pids: a task counts where it is
+    assert measured("task_escape", scheme) == ({
+        "tasks in A": 1, "counted in A": 1, "forks refused": 1, "tasks in B": 0,
+        "counted in B": 0} if members else {
         "tasks in A": 2, "counted in A": 1, "forks refused": 0, "tasks in B": 0,
-        "counted in B": 1}  # fmt: skip
-    assert measured("task_escape", scheme, moves=7)["forks refused"] == 6
+        "counted in B": 1})  # fmt: skip
+    assert measured("task_escape", scheme, moves=7)["forks refused"] == (7 if members else 6)
     assert measured("fork_bomb", scheme, control="numtasks")["tasks alive"] == 16
     assert measured("fork_bomb", scheme, control="rlimit")["pages"] == 640
     uncounted = measured("descriptor_hog", scheme)["uncounted frames"]
