@@ -2455,7 +2455,7 @@ class Kernel:
         try:
             while len(self.file_frames) < self.file_frames_needed():
                 self.file_frames.append(self.kernel_frame(task, task.mm.container))
-        except Dies:
+        except (Dies, Hang):  # the file was never opened
             self.release_description(Description(vpages[0][0], home))
             raise
         self.scheme.used(vpages[0][0], home)
