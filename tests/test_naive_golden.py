@@ -569,7 +569,9 @@ def test_badness():
     s.task("P", "A", vm=1000, cpu=439 << 13, run=84 << 10)
     s.fork("P", "c1", vm=300)
     s.fork("P", "c2", vm=300)
-    assert Kernel.badness(s.play().tasks[0]) == 21
+    k = s.play()
+    p, a = k.tasks[0], k.containers[1]
+    assert Kernel.badness(p, k.score(p, a)) == 21
 
 
 RING = [
