@@ -295,6 +295,8 @@ def out_of_memory(k, c):
             k.oom_failcnt[worst] += 1
             return kill_one(k, victim, worst, k.best)
     victim = select_victim(k, c)
+    if victim == -2 and k.task_memdie[k.task]:
+        return CURRENT  # it is its own payment that fails, whoever else is to pay for the page
     if victim == -2:
         k.hung = 1  # the caller spins until the dying task is gone, and it never is (OO3)
         return NOTHING
