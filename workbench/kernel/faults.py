@@ -304,7 +304,7 @@ def swap_in(k, t, at, v, write):
     k.held_page = page
     paid = 0 if k.resident else pay(k, c, page)
     if paid < 0:
-        if k.quirks & Q_LEAK and not k.hung:
+        if k.quirks & Q_LEAK and not k.hung and not k.page_flags[page] & STUCK:
             k.leaked_frames += 1
             k.page_flags[page] |= STUCK
         return KILLED
