@@ -162,7 +162,8 @@ def fork(k, t, child):
         i = k.vma_next[i] - 1
     outcome = copy_ptes(k, t, parent, mm)
     if outcome != OK:
-        release_mm(k, mm)
+        if not k.hung:
+            release_mm(k, mm)
         undo_child(k, child)
         return outcome
     k.task_mm[child] = k.task_runs[child] = mm
