@@ -256,6 +256,8 @@ def counted_touch(k, t, v, n, write):
         come_near(k, t, find(k, mm, p))
         k.at = find(k, mm, p)
         outcome = touch(k, t, p, 1, write)
+        if k.over_high and outcome <= ERROR:
+            settle_high(k)
         worst = max(worst, outcome)
         if outcome > ERROR:
             break
