@@ -391,9 +391,9 @@ class Scheme:
         return 0
 
     def keeps(self, page, c):
-        """Is the page in use (clears the bits looked at), locked, held, or without a slot?"""
+        """Is the page in use (clears the bits seen), locked, this fault's, or without a slot?"""
         young = self.kernel.page_young(page, self.kernel.whose(c))
-        if young or page.held or any(pte.locked for pte in page.of(c)):
+        if young or page.holds or any(pte.locked for pte in page.of(c)):
             return True
         return not self.may_leave(page)
 

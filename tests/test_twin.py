@@ -6,6 +6,7 @@
 import os
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from naive import replay as twin_replay
@@ -14,6 +15,7 @@ from strategies import PROFILES, random_case, shortest
 from workbench import schemes
 from workbench.kernel import OUTCOMES, Knobs, Machine, PlacementError, check, stepped
 from workbench.kernel.engine import AccessError
+from workbench.results import golden
 from workbench.trace import Trace
 
 KINDS = ("anon", "file", "special", "kernel")
@@ -45,12 +47,7 @@ CACHED = [  # the add-on +PC
 ]  # fmt: skip
 CHECKED = 6  # seeds with every invariant looked at after every event
 SEEDS = int(os.environ.get("WORKBENCH_SEEDS", "8"))  # compiled; the long run takes more
-# Where engine and twin are known to disagree, and nobody has settled yet which one is wrong:
-# (profile, scheme) -> seeds. Left out of the comparison; each must still disagree. The long run
-# also stops at: groups cgroup_v2, common_ancestor, mount_charge, recharge 8 (memory.high with
-# failcnt=linux-batch); reclaim virtual_swap 21; groups february_2007 38; memory february_2007 84;
-# moves partition 86; moves of the cgroup schemes.
-OPEN: dict[tuple[str, str], tuple[int, ...]] = {("zones", "virtual_swap"): (4,)}
+GOLDEN = sorted(Path(__file__).with_name("golden").glob("*.toml"))
 
 
 class Differs(AssertionError):
@@ -61,7 +58,9 @@ def as_knobs(knobs: dict) -> Knobs:
     """The twin's knobs as the engine takes them."""
     given = dict(knobs)
     quirks = given.pop("quirks", None)
-    if quirks is not None:
+    if isinstance(quirks, str):
+        given["quirks"] = quirks
+    elif quirks is not None:
         given["quirks"] = ",".join(["repaired", *(f"+{name}" for name in sorted(quirks))])
     if given.get("references", "") is None:
         given["references"] = "scheme"
@@ -178,16 +177,10 @@ def report(case, scheme: str, engine: str, message: str) -> str:
     )  # fmt: skip
 
 
-def seeds_of(profile: str, scheme: str, first: int, stop: int) -> list[int]:
-    """The seeds to compare: all but those that are known to disagree."""
-    known = OPEN.get((profile, scheme), ())
-    return [seed for seed in range(first, stop) if seed not in known]
-
-
 @pytest.mark.parametrize("scheme", [*SCHEMES, *VARIANTS, *CACHED])
 @pytest.mark.parametrize("profile", PROFILES)
 def test_engine_agrees_with_twin(scheme: str, profile: str) -> None:
-    for seed in seeds_of(profile, scheme, 0, CHECKED if scheme in SCHEMES else CHECKED // 2):
+    for seed in range(CHECKED if scheme in SCHEMES else CHECKED // 2):
         case = random_case(seed, profile)
         message = case_fails(case, scheme, "interpreted", True)
         if message:
@@ -204,11 +197,17 @@ def test_groups_agree_with_twin(scheme: str) -> None:
             pytest.fail(report(case, scheme, "interpreted", message))
 
 
-@pytest.mark.parametrize(("at", "seeds"), OPEN.items(), ids=str)
-def test_open_disagreements_are_still_open(at: tuple[str, str], seeds: tuple[int, ...]) -> None:
-    """One that has been settled leaves the list."""
-    for seed in seeds:
-        assert case_fails(random_case(seed, at[0]), at[1], "interpreted", True), (at, seed)
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_worked_examples_agree_with_twin(path: Path) -> None:
+    """Many of them are the shortest traces on which the two once differed."""
+    for case in golden.load(path).cases:
+        if case.knobs.pagevec or case.knobs.debug_vm:
+            continue  # not in the twin
+        knobs = dict(vars(case.knobs))
+        if knobs["references"] == "scheme":
+            knobs["references"] = None
+        for scheme in case.schemes:
+            compare(case.trace, scheme.label, vars(case.machine), knobs, "interpreted", False)
 
 
 def test_mapped_pages_are_spared_batch_by_batch() -> None:
@@ -232,7 +231,7 @@ def test_a_migration_that_nobody_pays_for_kills_the_current_task() -> None:
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("profile", PROFILES)
 def test_compiled_engine_agrees_with_twin(scheme: str, profile: str) -> None:
-    for seed in seeds_of(profile, scheme, CHECKED, SEEDS):
+    for seed in range(CHECKED, SEEDS):
         case = random_case(seed, profile)
         message = case_fails(case, scheme, "compiled", False)
         if message:
