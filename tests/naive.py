@@ -356,6 +356,23 @@ class Scheme:
     def used(self, thing, c):
         """A task of c opens or maps an object."""
 
+    def ends_unmapped(self, page):
+        """Does the page end with its last entry?"""
+        return page.kind == "anon"
+
+    def found(self, page, c, shared):
+        """What c finds where an object has this page, at a first access."""
+        return page
+
+    def copied(self, page, task, shared):
+        """A copy for the task's container, if it must not map what it has found."""
+
+    def source_left(self, page):
+        """A page that has been copied."""
+
+    def written(self, page):
+        """By a system call."""
+
     def payer(self, page, c):
         """Who pays for the frame that c needs for a page (resident only)."""
         return c
@@ -693,13 +710,77 @@ class NextToucher(FirstTouch):
     def give_away(self, c):
         given = 0
         for page in c.lists["inactive"][::-1] + c.lists["active"][::-1]:
-            locked = any(pte.locked for pte in page.present)
-            if given == self.kernel.cluster or page.of(c) or locked or not self.may_leave(page):
+            if given == self.kernel.cluster or page.of(c) or self.stays(page):
+                continue
+            if not self.may_leave(page):
                 continue
             for pte in page.present:
                 self.kernel.unmap_for_reclaim(pte)
+            self.given(page)
             given += 1
         return given
+
+    def stays(self, page):
+        return any(pte.locked for pte in page.present)
+
+    def given(self, page):
+        """The page has been given up."""
+
+
+class CopyOnReclaim(NextToucher):
+    """Likewise, but each container that needs a file's page afterwards makes a copy of its own."""
+
+    def __init__(self, kernel):
+        super().__init__(kernel)
+        self.given_up = set()  # pages of files
+        self.doubles = {}  # (vpage, container) -> page
+
+    def stays(self, page):
+        if page.kind != "anon" and (page.kind != "file" or page.dirty or page.writeback):
+            return True
+        return super().stays(page) or any(pte.shared for pte in page.present)
+
+    def given(self, page):
+        if page.kind == "file" and not self.ends_unmapped(page):
+            self.given_up.add(page)
+        self.kernel.drop_if_unused(page)
+
+    def ends_unmapped(self, page):
+        return super().ends_unmapped(page) or page in self.doubles.values()
+
+    def found(self, page, c, shared):
+        if page.kind != "file" or shared:
+            return page
+        own = [copy for (vpage, who), copy in self.doubles.items()
+               if who is c and vpage == page.vpage]  # fmt: skip
+        others = [self.doubles[page.vpage, who] for who in self.kernel.containers
+                  if (page.vpage, who) in self.doubles]  # fmt: skip
+        return (own + [page] * bool(page.zone) + others + [page])[0]
+
+    def copied(self, page, task, shared):
+        c = task.mm.container
+        another = page in self.doubles.values() and page is not self.doubles.get((page.vpage, c))
+        if shared or not (another or page in self.given_up):
+            return None
+        copy = Page(page.vpage, "file")
+        self.kernel.place(copy, self.kernel.alloc("file", task, c), "inactive")
+        self.doubles[page.vpage, c] = copy
+        return copy
+
+    def source_left(self, page):
+        if page in self.given_up:
+            self.kernel.evict(page)
+
+    def written(self, page):
+        self.given_up.discard(page)
+
+    def mapped(self, page, c, paid):
+        self.given_up.discard(page)
+        super().mapped(page, c, paid)
+
+    def unframed(self, page):
+        self.given_up.discard(page)
+        self.doubles = {at: copy for at, copy in self.doubles.items() if copy is not page}
 
 
 class Pairs(Scheme):
@@ -1178,7 +1259,7 @@ SCHEMES = {
     "zone": ZonePerContainer, "dual_count": DualCount, "first_allocation": FirstAllocation,
     "file_owner": FileOwner,
     "shared_zone": SharedZone, "partition": Partition,
-    "next_toucher": NextToucher, "february_2007": February,
+    "next_toucher": NextToucher, "copy_on_reclaim": CopyOnReclaim, "february_2007": February,
     "virtual_swap": VirtualSwap, "openvz": OpenVz,
 }  # fmt: skip
 
@@ -1737,7 +1818,7 @@ class Kernel:
 
     def drop_if_unused(self, page):
         """An anonymous page ends with its last entry, present or swapped."""
-        if page.kind == "anon" and not page.mappers:
+        if self.scheme.ends_unmapped(page) and not page.mappers:
             self.uncache(page)
             if not page.held:
                 self.destroy_page(page)
@@ -2214,9 +2295,9 @@ class Kernel:
             node = task.rotor = min(c.mems, key=lambda n: (n - task.rotor - 1) % self.nodes)
         return self.alloc(FRAME_KIND.get(page.kind, page.kind), task, c, home, node)
 
-    def bring_in(self, task, vpage, resident="minor", shared=False):
-        """The object's own page, resident; notes how it came."""
-        page = self.own_page(task, vpage)
+    def bring_in(self, task, vpage, resident="minor", shared=False, page=None):
+        """The object's own page (or another), resident; notes how it came."""
+        page = page or self.own_page(task, vpage)
         kind = page.kind
         if page.zone:
             self.note(resident)
@@ -2243,7 +2324,8 @@ class Kernel:
         self.born(page, *bill)
 
     def fault_object(self, task, vma, vpage, write):
-        page = self.bring_in(task, vpage, shared=vma.shared)
+        page = self.scheme.found(self.own_page(task, vpage), task.mm.container, vma.shared)
+        page = self.bring_in(task, vpage, shared=vma.shared, page=page)
         if page.kind == "special":
             self.map_page(task.mm, vpage, page, 0, writable=True)
             return
@@ -2253,9 +2335,18 @@ class Kernel:
                 self.map_new_page(task, vma, vpage)
                 self.note("cow")
                 return
-            paid = self.pay_mapping(task.mm.container, task, page)
-            flags = {"writable": vma.shared, "dirty": write, "shared": vma.shared}
-            self.map_page(task.mm, vpage, page, paid, **flags)
+            copy = self.scheme.copied(page, task, vma.shared)
+            if copy is None:
+                self.map_cached(task, vma, page, write)
+        if copy:
+            self.scheme.source_left(page)
+            with self.hold(copy, task.mm.container):
+                self.map_cached(task, vma, copy, write)
+
+    def map_cached(self, task, vma, page, write):
+        paid = self.pay_mapping(task.mm.container, task, page)
+        flags = {"writable": vma.shared, "dirty": write, "shared": vma.shared}
+        self.map_page(task.mm, page.vpage, page, paid, **flags)
 
     def fault_copy(self, task, vma, pte):
         """A write to a page that may not be written: reuse it or copy it."""
@@ -2394,6 +2485,7 @@ class Kernel:
                 self.note("minor")
             self.mark_accessed(page)
             page.dirty = True
+            self.scheme.written(page)
             self.count_access(task, page)
 
     def op_map(self, task, vpages, value):

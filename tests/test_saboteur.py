@@ -24,6 +24,7 @@ from workbench.kernel.names import (
     ACTIVE,
     ANON,
     FILE,
+    GIVEN_UP,
     HEADS,
     KIND,
     LISTED_ACTIVE,
@@ -581,8 +582,16 @@ def two_machines(k):
     rebind(k, first(p for p in pages(k, ANON) if k.page_maps[p] > 1))
 
 
+def copy_of_nobodys(k):
+    k.page_flags[k.copies_at] = FILE | RESIDENT | USED
+
+
+def given_up_and_mapped(k):
+    k.page_flags[shared_page(k)] |= GIVEN_UP
+
+
 def wrong_copy(k):
-    rebind(k, first(p for p in pages(k, FILE) if p >= k.copies_at and k.page_maps[p] == 1))
+    rebind(k, first(p for p in pages(k, FILE) if p >= k.vpages and k.page_maps[p] == 1))
 
 
 def pinned_granule(k):
@@ -714,6 +723,8 @@ SABOTEURS = {
     full_granule_on_ring: r"granule \d+: on the ring of zone \d",
     broken_granule: r"zone 1: 17 frames are not whole granules",
     shrunk_too_far: r"zone \d: \d granules pinned of 0 frames",
+    copy_of_nobodys: r"page \d+: a copy with 0 mappings, flags 808",
+    given_up_and_mapped: r"page \d+: given up with \d mappings, flags ",
     two_machines: r"page \d+: in the machines of \{1, 2\}",
     wrong_copy: r"page \d+: the copy of \d, mapped by \{\d\}",
     handle_uncounted: r"file 0: 2 references, 1 handles",
@@ -738,6 +749,7 @@ SCHEME = {  # where it takes a certain scheme to have what is damaged
     holders_off: "every_container", stranger_on_ring: "fraction", ring_back_link: "beancounter",
     forget_pin: "zone", forget_pinned: "zone", strange_granule: "zone", granule_off_ring: "zone",
     full_granule_on_ring: "zone", broken_granule: "zone", shrunk_too_far: "zone",
+    copy_of_nobodys: "copy_on_reclaim", given_up_and_mapped: "copy_on_reclaim",
     two_machines: "partition", wrong_copy: "partition",
 }  # fmt: skip
 

@@ -6,11 +6,12 @@ from .cache import lies_idle
 from .granules import zone_at
 from .lists import list_of
 from .names import (
-    ALIVE, ANON, COUNTED_RECORD, HEADS, JOINT, KERNEL, KIND, LISTED_ACTIVE, MAPPING_RECORD, ON_LRU,
-    PAGE_RECORD, PRESENT, Q_DOUBLE_RELEASE, Q_ZONE_COUNTERS, RESIDENT, SHM, SLOT, SPECIAL,
-    SPLIT, STUCK, SWAP, USED, V1, VIRTUAL, WALKED, ZOMBIE,
+    ALIVE, ANON, CHANGED, COPY, COUNTED_RECORD, FILE, GIVEN_UP, HEADS, JOINT, KERNEL, KIND,
+    LISTED_ACTIVE, MAPPING_RECORD, ON_LRU, PAGE_RECORD, PARTITION, PRESENT, Q_DOUBLE_RELEASE,
+    Q_ZONE_COUNTERS, RESIDENT, SHM, SLOT, SPECIAL, SPLIT, STUCK, SWAP, USED, V1, VIRTUAL,
+    WALKED, ZOMBIE,
 )  # fmt: skip
-from .tables import mm_of, vpage_of, word_of
+from .tables import is_copy, mm_of, vpage_of, word_of
 from .ubc import is_private, mapped_in
 
 
@@ -26,8 +27,10 @@ def check(k) -> None:
     if k.hung:
         return
     check_mappers(k)
-    if k.copies_at:
+    if k.placement == PARTITION:
         check_machines(k)
+    if k.reclaim == COPY:
+        check_copies(k)
     check_lists(k)
     check_frames(k)
     check_entries(k)
@@ -458,9 +461,21 @@ def check_machines(k) -> None:
     for page in range(k.pages_top):
         users = {int(k.mm_container[mm_of(k, p)]) for p in ring(k, page)}
         need(len(users) < 2, "page %d: in the machines of %s", page, users)
-        copy = (page - k.copies_at) // k.vpages + 1 if page >= k.copies_at else 0
+        copy = (page - k.copies_at) // k.vpages if page >= k.vpages else 0
         need(not users or not 0 < copy < k.containers or users == {copy},
              "page %d: the copy of %d, mapped by %s", page, copy, users)  # fmt: skip
+
+
+def check_copies(k) -> None:
+    """A copy is in memory while it is mapped; a page to be copied is in memory, clean, unmapped."""
+    for page in range(k.pages_top):
+        flags, maps = k.page_flags[page], k.page_maps[page]
+        if is_copy(k, page):
+            need((flags & RESIDENT != 0) == (maps > 0) and not flags & CHANGED,
+                 "page %d: a copy with %d mappings, flags %x", page, maps, flags)  # fmt: skip
+        if flags & GIVEN_UP:
+            need(flags & RESIDENT and flags & KIND == FILE and not flags & CHANGED and not maps,
+                 "page %d: given up with %d mappings, flags %x", page, maps, flags)  # fmt: skip
 
 
 def count_pages(k, c: int) -> int:
@@ -484,7 +499,7 @@ def check_files(k) -> None:
     for f, n in refs.items():
         need(k.file_refs[f] == n, "file %d: %d references, %d handles", f, k.file_refs[f], n)
         used[k.file_container[f]] += 1
-    for o in range(k.objects * (k.containers if k.copies_at else 1)):
+    for o in range(k.objects * (k.containers if k.placement == PARTITION else 1)):
         if k.obj_filed[o]:
             used[k.obj_filed[o] - 1] += 1
     for c in range(k.containers):

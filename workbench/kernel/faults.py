@@ -7,20 +7,20 @@ from .granules import pin
 from .hooks import call_hook
 from .lists import mark_accessed
 from .names import (
-    ANON, BORN, CHANGED, COW, DIRTY, ERROR, FILE, HAS_ANON, HIT, KERNEL, KILLED, KIND, L_COPIED,
-    L_READ, L_SWAPIN, LOCKED, MAJOR, MINOR, N_COPIES, N_MAJOR, N_MINOR, N_READS, N_SWAP_INS,
-    PRESENT, PRIVATE, Q_DOUBLE_RELEASE, Q_LEAK, REFUSED, RESIDENT, SEGV, SHARED, SHM, SLOT,
-    SPECIAL, SPLIT, STUCK, SWAP, SWAPIN, USED, V1, WRITE, YOUNG, ZERO, ZEROED,
+    ANON, BORN, CHANGED, COPY, COW, DIRTY, ERROR, FILE, GIVEN_UP, HAS_ANON, HIT, KERNEL, KILLED,
+    KIND, LOCKED, L_COPIED, L_READ, L_SWAPIN, MAJOR, MINOR, N_COPIES, N_MAJOR, N_MINOR, N_READS,
+    N_SWAP_INS, PRESENT, PRIVATE, Q_DOUBLE_RELEASE, Q_LEAK, REFUSED, RESIDENT, SEGV, SHARED,
+    SHM, SLOT, SPECIAL, SPLIT, STUCK, SWAP, SWAPIN, USED, V1, WRITE, YOUNG, ZERO, ZEROED,
 )  # fmt: skip
 from .numa import spread_node
 from .oom import kill_task
 from .pages import (
-    attach, count_frame, drop_slot, free_page, install, leave_frame, new_page, release_hold,
-    remove, settle_in, swap_full,
+    attach, count_frame, drop_slot, free_if_unused, free_page, install, leave_frame, new_page,
+    release_hold, remove, settle_in, swap_full,
 )  # fmt: skip
-from .tables import find, find_vma, make_pte, make_table, probe, pte_at
+from .tables import find, find_vma, is_copy, make_pte, make_table, probe, pte_at
 from .ubc import adopt
-from .zones import home_of, page_of
+from .zones import copy_for, home_of, nearest_copy, page_of
 
 PATIENCE = 8  # how often an access may start over
 
@@ -159,7 +159,8 @@ def first_fault(k, t, at, i, v, write):
         return ZEROED
     outcome = MINOR
     c = k.mm_container[mm]
-    own = page_of(k, v, c)
+    copies = k.reclaim == COPY and private and kind == FILE
+    own = nearest_copy(k, v, c) if copies else page_of(k, v, c)
     if kind != ANON:
         home = home_of(k, k.vma_object[i], c, not private)
         outcome = get_page(k, t, v, own, kind, home, c, True)
@@ -178,6 +179,10 @@ def first_fault(k, t, at, i, v, write):
             note_copy(k, page, mm)
             return max(outcome, COW)
         return MINOR
+    if copies:
+        own = own_copy(k, t, v, c, own)
+        if own < 0:
+            return KILLED
     paid = 0 if k.resident else pay(k, c, own)
     if paid < 0:
         return KILLED
@@ -186,8 +191,29 @@ def first_fault(k, t, at, i, v, write):
         flags |= WRITE
     if not private:
         flags |= WRITE | SHARED
+    if k.reclaim == COPY:
+        k.page_flags[own] &= ~GIVEN_UP
     install(k, pte, own, flags, paid)
     return outcome
+
+
+def own_copy(k, t, v, c, page):
+    """Under reclaim=copy: the page itself or, where c must not map that, c's own copy of it; -1: no
+    frame. The old frame goes when nobody maps it."""
+    copy = copy_for(k, v, c)
+    if page == copy or not (is_copy(k, page) or k.page_flags[page] & GIVEN_UP):
+        return page
+    z = take_frame(k, k.task_node[t], k.own_zone[c], c, FILE)
+    if z < 0:
+        return -1
+    settle_in(k, copy, z, FILE, False)
+    note_copy(k, copy, k.task_mm[t])
+    k.held_page = copy
+    if page < k.vpages:
+        leave_frame(k, page)
+    else:
+        free_if_unused(k, page)
+    return copy
 
 
 def get_page(k, t, v, page, kind, home, c, from_disk):
@@ -351,6 +377,8 @@ def system_call(k, t, v, write, o):
         mark_accessed(k, page)
         if write:
             k.page_flags[page] |= CHANGED
+            if k.reclaim == COPY:
+                k.page_flags[page] &= ~GIVEN_UP
     return HIT if there else outcome
 
 

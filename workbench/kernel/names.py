@@ -20,6 +20,7 @@ IN_PAGEVEC = 1 << 13
 LISTED_ACTIVE = 1 << 14  # which of its zone's lists it is on
 
 LEAVING = 1 << 15  # at the end of the event everybody loses it; negative in a column of 16 bits
+GIVEN_UP = LEAVING  # (reclaim=copy, where nobody is LEAVING) who touches it next copies it
 
 # vma
 PRIVATE, HAS_ANON = 1, 2
@@ -47,9 +48,9 @@ MAPPING_RECORD, WALKED, PAGE_RECORD, COUNTED_RECORD = range(1, 5)
 LISTS = ("none", "fifo", "lru", "split", "global")  # what is scanned at the limit
 NO_LIST, FIFO, LRU, SPLIT, GLOBAL = range(5)
 INACTIVE_ANON, ACTIVE_ANON, INACTIVE_FILE, ACTIVE_FILE, UNEVICTABLE = range(5)  # of split
-RECLAIMS = ("none", "free", "unmap_all", "disown", "unmap_own", "free_own", "subtree",
+RECLAIMS = ("none", "free", "unmap_all", "disown", "copy", "unmap_own", "free_own", "subtree",
             "virtual")  # fmt: skip
-NO_RECLAIM, FREE, UNMAP_ALL, DISOWN, UNMAP_OWN, FREE_OWN, SUBTREE, VIRTUAL = range(8)
+NO_RECLAIM, FREE, UNMAP_ALL, DISOWN, COPY, UNMAP_OWN, FREE_OWN, SUBTREE, VIRTUAL = range(9)
 CACHES = ("free", "joint", "separate")  # who pays for cached pages that nobody maps
 CACHE_FREE, JOINT, SEPARATE = range(3)
 SLOTS = ("half", "kept", "freed")  # what becomes of a virtual slot when its page comes back

@@ -10,7 +10,7 @@ from .names import (
     LISTED_ACTIVE, MAPPED, N_FREED, N_MIGRATED, ON_LRU, PRESENT, Q_STALE, RAMFS, RESIDENT, SHM,
     SLOT, SPECIAL, SPLIT, STALE, STUCK, SWAP, UNMAPPED, USED, V1, VIRTUAL, WRITEBACK, YOUNG, ZERO,
 )  # fmt: skip
-from .tables import link, unlink, word_of
+from .tables import is_copy, link, unlink, word_of
 from .ubc import abandon, count_used, slot_payer
 from .virtual import forget_page
 
@@ -181,9 +181,11 @@ def free_page(k, page):
 
 
 def free_if_unused(k, page):
-    """An anonymous page goes with its last reference."""
+    """An anonymous page, or a container's own copy of a file's, goes with its last reference."""
     flags = k.page_flags[page]
-    if flags & KIND != ANON or k.page_maps[page] or k.page_swaps[page]:
+    if k.page_maps[page] or k.page_swaps[page]:
+        return
+    if flags & KIND != ANON and not is_copy(k, page):
         return
     if k.cache:
         leave_cache(k, page)

@@ -4,13 +4,16 @@ from .counters import fits, say
 from .hooks import mappers_of, maps, oldest_mapper, pass_to, prefetch
 from .lists import entry_move, lru_add, lru_del, lru_isolate, lru_put
 from .names import (
-    ACTIVE, ANON, CHANGED, DIRTY, DISOWN, FREE_OWN, GLOBAL, HEADS, JOINT, KIND, L_SWAPOUT, LEAVING,
-    LOCKED, LRU, N_RMAP, N_SCANNED, N_SWAP_OUTS, N_UNMAPPED, N_WRITES, N_ZONE_SCANNED, NEXT_HEIR,
-    NO_RECLAIM, ON_LRU, PRESENT, Q_CUTOFF, Q_ROTATION, Q_TWO_PAGES, REFERENCED, RESIDENT, SHARED,
-    SHM, SLOT, STUCK, SWAP, UNMAP_ALL, UNMAP_OWN, VIRTUAL, WRITEBACK, YOUNG,
+    ACTIVE, ANON, CHANGED, COPY, DIRTY, DISOWN, FILE, FREE_OWN, GIVEN_UP, GLOBAL, HEADS, JOINT,
+    KIND, LEAVING, LOCKED, LRU, L_SWAPOUT, NEXT_HEIR, NO_RECLAIM, N_RMAP, N_SCANNED,
+    N_SWAP_OUTS, N_UNMAPPED, N_WRITES, N_ZONE_SCANNED, ON_LRU, PRESENT, Q_CUTOFF, Q_ROTATION,
+    Q_TWO_PAGES, REFERENCED, RESIDENT, SHARED, SHM, SLOT, STUCK, SWAP, UNMAP_ALL, UNMAP_OWN,
+    VIRTUAL, WRITEBACK, YOUNG,
 )  # fmt: skip
-from .pages import detach, finish_writing, free_page, leave_frame, take_slot
-from .tables import object_of, unlink, word_of
+from .pages import (
+    detach, finish_writing, free_if_unused, free_page, leave_frame, take_slot,
+)  # fmt: skip
+from .tables import is_copy, object_of, unlink, word_of
 from .virtual import may_go
 
 KEPT, FREED, ACTIVATED, UNMAPPED_ALL = range(4)
@@ -289,7 +292,7 @@ def unmap_own(k, c):
 
 def may_unmap_own(k, page, c):
     used = used_lately(k, page, -1 if k.all_references else c)
-    if used or locked_by(k, page, c) or page == k.held_page:
+    if used or resists(k, page, c, LOCKED) or page == k.held_page:
         return False
     return has_slot(k, page)
 
@@ -332,12 +335,12 @@ def used_lately(k, page, only):
     return young
 
 
-def locked_by(k, page, c):
-    """Whether one of c's mappings, or any (-1), is locked."""
+def resists(k, page, c, flags):
+    """Whether one of c's mappings, or any (-1), has one of the flags."""
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
         w = k.word[word_of(k, pte)]
-        if w & PRESENT and w & LOCKED and (c < 0 or k.mm_container[(w >> 40) - 1] == c):
+        if w & PRESENT and w & flags and (c < 0 or k.mm_container[(w >> 40) - 1] == c):
             return True
         pte = k.pte_next[pte]
     return False
@@ -446,7 +449,7 @@ def push_back(k, c, units):
 
 def disown(k, c):
     """Pages c pays for and does not map are unmapped for all, and stay in their cache: whoever
-    touches one next pays for it. Returns how many; at most a cluster."""
+    touches one next pays for it, or for a copy. Returns how many; at most a cluster."""
     given = 0
     for which in range(2):
         head = HEADS * c + which
@@ -455,11 +458,30 @@ def disown(k, c):
             before = k.entry_prev[e]
             page = k.entry_page[e]
             k.stat[N_SCANNED] += 1
-            if mappers_of(k, page, c) == 0 and not locked_by(k, page, -1) and has_slot(k, page):
+            if mappers_of(k, page, c) == 0 and may_give_up(k, page) and has_slot(k, page):
                 unmap_for(k, page, -1)
+                if k.reclaim == COPY:
+                    to_be_copied(k, page)
                 given += 1
             e = before
     return given
+
+
+def may_give_up(k, page):
+    """Nobody has locked the page; and where it will be copied, nobody sees others' writes to it."""
+    if k.reclaim != COPY:
+        return not resists(k, page, -1, LOCKED)
+    flags = k.page_flags[page]
+    clean = flags & KIND == FILE and not flags & (CHANGED | WRITEBACK)
+    return (clean or flags & KIND == ANON) and not resists(k, page, -1, LOCKED | SHARED)
+
+
+def to_be_copied(k, page):
+    """A page of a file that nobody maps any more: the next to touch it makes a copy of his own."""
+    if is_copy(k, page):
+        free_if_unused(k, page)
+    elif k.page_flags[page] & KIND == FILE:
+        k.page_flags[page] |= GIVEN_UP
 
 
 def settle_leaving(k):
@@ -468,7 +490,7 @@ def settle_leaving(k):
     for i in range(k.leaving_count):
         page = k.leaving[i]
         if k.page_flags[page] & LEAVING and k.page_maps[page] and unpaid(k, page, 0):
-            if not locked_by(k, page, -1) and has_slot(k, page):
+            if not resists(k, page, -1, LOCKED) and has_slot(k, page):
                 unmap_for(k, page, -1)
             else:
                 if k.heir == NEXT_HEIR and deserted(k, page):
@@ -549,7 +571,7 @@ def reclaim_mapped(k, c):
         return unmap_global(k, c, k.cluster) > 0
     if k.reclaim == UNMAP_OWN or k.reclaim == FREE_OWN:
         return unmap_own(k, c) > 0
-    if k.reclaim == DISOWN and disown(k, c):
+    if (k.reclaim == DISOWN or k.reclaim == COPY) and disown(k, c):
         return True
     only = -1 if k.all_references else c
     freed = 0

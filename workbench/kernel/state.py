@@ -97,9 +97,12 @@ class State:
             self.zones += self.containers - 1 + len(self.sets)
         self.pages_top = self.vpages + 2 * self.zones
         copies = self.containers if self.placement == PARTITION else 1
-        if copies > 1:
-            self.copies_at = self.pages_top
+        if copies > 1:  # the root has none
+            self.copies_at = self.pages_top - self.vpages
             self.pages_top += (copies - 1) * self.vpages
+        elif scheme.parts.reclaim == "copy":
+            self.copies_at = self.pages_top
+            self.pages_top += self.containers * self.vpages
         # a small replay should not spend its time on growing tables
         rows = max(256, min(len(trace), MOST_ROWS))
         self.pages_end = self.pages_top + rows
@@ -178,7 +181,6 @@ class State:
         self.bills = int("bill" in parts.counts)
         self.slots = SLOTS.index(parts.slots)
         self.penalty_rate = int(parts.penalty == "rate")
-        self.per_mapping = int(parts.per_mapping)
         self.fork_check = int(parts.fork_check)
         self.pushback = parts.pushback
         self.leader_moves = int(parts.leader_moves)
@@ -232,13 +234,13 @@ class State:
             if kind:
                 self.fill(self.page_flags, base, base + o.pages, kind)
             base += o.pages
-        for c in range(1, self.containers if self.copies_at else 1):
+        for c in range(1, self.containers if self.placement == PARTITION else 1):
             for i in range(self.objects):
                 copy, kind = i + c * self.objects, self.obj_kind[i]
                 for column in (self.obj_kind, self.obj_base, self.obj_pages, self.obj_path):
                     column[copy] = column[i]
                 if kind:
-                    base = self.copies_at + (c - 1) * self.vpages + self.obj_base[i]
+                    base = self.copies_at + c * self.vpages + self.obj_base[i]
                     self.fill(self.page_flags, base, base + self.obj_pages[i], kind)
 
     def fill(self, column, start: int, stop: int, value: int) -> None:

@@ -1,6 +1,6 @@
 """Page tables: finding, making and dropping entries; the ring of a page's mappers."""
 
-from .names import GOLDEN
+from .names import COPY, FILE, GOLDEN, KIND, PARTITION
 
 TOMB = 1
 
@@ -163,9 +163,14 @@ def shown_at(k, page):
     return page if page < k.vpages else (page - k.copies_at) % k.vpages
 
 
+def is_copy(k, page):
+    """Is this page of a file a container's own copy, which lives while it is mapped?"""
+    return k.reclaim == COPY and page >= k.vpages and k.page_flags[page] & KIND == FILE
+
+
 def copy_of(k, o, c):
     """The number of container c's copy of an object."""
-    return o + c * k.objects if k.copies_at else o
+    return o + c * k.objects if k.placement == PARTITION else o
 
 
 def object_of(k, page):
@@ -179,7 +184,7 @@ def object_of(k, page):
             low = middle
         else:
             high = middle
-    return low if page < k.vpages else copy_of(k, low, (page - k.copies_at) // k.vpages + 1)
+    return low if page < k.vpages else copy_of(k, low, (page - k.copies_at) // k.vpages)
 
 
 def word_of(k, pte):

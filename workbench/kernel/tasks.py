@@ -11,7 +11,7 @@ from .faults import place
 from .granules import grow, pin
 from .hooks import first_user, index_entries
 from .names import (
-    ALIVE, HAS_ANON, HUGE, KERNEL, KILLED, KIND, LOCKED, OK, PRESENT, PRIVATE,
+    ALIVE, HAS_ANON, HUGE, KERNEL, KILLED, KIND, LOCKED, OK, PARTITION, PRESENT, PRIVATE,
     Q_LIMIT_ZERO, REFERENCED, REFUSED, SEPARATE, SHM, SKIPPED, SPECIAL, SWAP, UNBORN,
     STAYS, TO_MAPPER, TO_PARENT, V2, WRITE, Y2007, YOUNG, ZERO, VIRTUAL,
 )  # fmt: skip
@@ -260,7 +260,7 @@ def move(k, t, c):
         return REFUSED
     left = k.task_container[t]
     mm = k.task_mm[t]
-    if k.copies_at and left != c:
+    if k.placement == PARTITION and left != c:
         if k.mm_users[mm] > 1:
             return REFUSED  # one address space cannot be in two machines
         start_anew(k, mm, left, c)

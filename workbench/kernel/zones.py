@@ -1,11 +1,11 @@
 """Where a page must lie: the container's own zone, its set's, or a machine of its own.
 
-Under `partition` every container sees pages of its own: the copy that container c > 0 has of vpage
-v is page copies_at + (c - 1) * vpages + v, and its copy of object o is o + c * objects. The root
-sees the objects' own pages.
+The copy that container c has of vpage v is page copies_at + c * vpages + v. Under `partition` every
+container c > 0 sees nothing else, and its copy of object o is o + c * objects; the root sees the
+objects' own pages. Under reclaim=copy a container has copies of pages of files that were given up.
 """
 
-from .names import BY_FLAG, SHARED_ZONE, SHM
+from .names import BY_FLAG, PARTITION, RESIDENT, SHARED_ZONE, SHM
 from .pages import free_page, remove
 from .tables import sort_ptes, vpage_of
 
@@ -32,8 +32,23 @@ def lives_with(k, other, c):
 
 def page_of(k, v, c):
     """The page that container c sees at a vpage of an object."""
-    if k.copies_at and c:
-        return k.copies_at + (c - 1) * k.vpages + v
+    return copy_for(k, v, c) if k.placement == PARTITION and c else v
+
+
+def copy_for(k, v, c):
+    return k.copies_at + c * k.vpages + v
+
+
+def nearest_copy(k, v, c):
+    """Under reclaim=copy, where container c finds what is at vpage v of a file that it has mapped
+    private: its own copy; the file's page, if that is in memory; somebody else's copy."""
+    own = copy_for(k, v, c)
+    if k.page_flags[own] & RESIDENT:
+        return own
+    if not k.page_flags[v] & RESIDENT:
+        for other in range(k.containers):
+            if k.page_flags[copy_for(k, v, other)] & RESIDENT:
+                return copy_for(k, v, other)
     return v
 
 

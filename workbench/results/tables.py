@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 from workbench.kernel import OUTCOMES
-from workbench.kernel.names import HUGE, PRESENT, RESIDENT, SAMPLE_WIDTH, SAMPLED
+from workbench.kernel.names import HUGE, PARTITION, PRESENT, RESIDENT, SAMPLE_WIDTH, SAMPLED
 from workbench.kernel.tables import word_of
-from workbench.kernel.zones import page_of
+from workbench.kernel.zones import copy_for
 from workbench.trace import Op
 
 # metrics of the tidy table, in the order of the engine's sample fields, with their units
@@ -241,7 +241,7 @@ def numa(run) -> Iterator[tuple]:
         node = int(k.zone_node[k.page_zone[page]])
         for c in users(k, page):
             counts[c, node, "rss"] = counts.get((c, node, "rss"), 0) + 1
-        for c in () if zoned else payers(run, k, page):
+        for c in () if zoned else holders(run, k, page):
             counts[c, node, "charged"] = counts.get((c, node, "charged"), 0) + 1
     for z in range(k.zones if zoned else 0):
         if k.zone_owner[z] >= 0:
@@ -261,8 +261,13 @@ def payers(run, k, page: int) -> list[int]:
     if run.scheme.parts.placement != "any":  # whose zone the frame lies in
         there = [p for p in copies(k, page) if k.page_flags[p] & RESIDENT]
         return [c for c in [int(k.zone_owner[k.page_zone[p]]) for p in there] if c >= 0]
+    return list(dict.fromkeys(c for p in copies(k, page) for c in holders(run, k, p)))
+
+
+def holders(run, k, page: int) -> list[int]:
+    """Containers that are charged for this very page, oldest charge first."""
     if run.scheme.parts.record in ("mapping", "walk"):
-        return mappers(k, page)
+        return users(k, page)
     entry, found = int(k.page_entry[page]) - 1, []
     head = entry
     while entry >= 0:
@@ -273,8 +278,9 @@ def payers(run, k, page: int) -> list[int]:
 
 
 def copies(k, page: int) -> list[int]:
-    """The page and, under partition, the other containers' copies of it."""
-    return [page_of(k, page, c) for c in range(k.containers if k.copies_at else 1)]
+    """The page and, under partition or reclaim=copy, the containers' copies of it."""
+    others = range(int(k.placement == PARTITION), k.containers if k.copies_at else 0)
+    return [page, *(copy_for(k, page, c) for c in others)]
 
 
 def mappers(k, page: int) -> list[int]:

@@ -133,6 +133,14 @@ def random_world(seed: int, tight: bool) -> World:
     return World(limits, tuple(steps))
 
 
+PAGE = range(1)
+UNFAIR = World((1, None, None), (  # what random steps hardly find: A pays for what others map
+    Step("touch", "P", "f", PAGE), Step("touch", "Q", "f", PAGE), Step("unmap", "P", "f", PAGE),
+    Step("touch", "P", "a", PAGE, True), Step("touch", "Q", "f", PAGE),
+    Step("touch", "R", "f", PAGE),
+))  # fmt: skip
+
+
 # ---- what a promise means: each function says how it is broken, or "" ----------------------------
 
 
@@ -348,7 +356,7 @@ class Report(list):
 def check(
     scheme: str | Scheme, seeds: Iterable[int] = range(60), engine: str = "interpreted"
 ) -> Report:
-    """Try to break every promise, claimed or not, in two random worlds per seed.
+    """Try to break every promise, claimed or not, in two random worlds per seed and one told.
 
     Deterministic. Raises HookError where a user's hook fails. Cost: under half a second.
     """
@@ -361,6 +369,9 @@ def check(
         world = random_world(seed, tight)
         for promise in broken(world, scheme, engine, wanted):
             found[promise].append(shortest(world, partial(breaks, scheme, engine, promise)))
+    missing = [p for p in PROMISES if True in BINDING[p] and not found[p]]
+    for promise in broken(UNFAIR, scheme, engine, missing) if missing else ():
+        found[promise].append(shortest(UNFAIR, partial(breaks, scheme, engine, promise)))
     verdicts = []
     for promise, worlds in found.items():
         claimed = scheme.promises[promise]

@@ -132,7 +132,15 @@ def promise(name: str) -> Callable[[Scheme], str]:
 
 feature("own number independent of neighbours")(promise("neighbour_proof"))
 feature("number changes only by own action")(promise("own_action_only"))
-feature("sharing of frames")(lambda scheme: "yes" if held(scheme)["shares_frames"] else "no")
+@feature("sharing of frames")
+def shares(scheme: Scheme) -> str:
+    if held(scheme)["shares_frames"]:
+        return "yes"
+    b = world()
+    touch(b, "a", "lib", SHARED), touch(b, "b", "lib", SHARED)
+    k = after(b, scheme)
+    frames = sum(int(k.zone_file[z]) for z in range(k.zones))
+    return "at first" if frames == SHARED else "no"
 
 
 @feature("fair for shared pages")

@@ -10,7 +10,7 @@ CHOICES = {
     "record": ("none", "mapping", "walk", "page", "counted", "pair"),
     "note": ("none", "share"),
     "lists": ("none", "fifo", "lru", "split", "global"),
-    "reclaim": ("none", "free", "unmap_all", "disown", "unmap_own", "free_own", "subtree",
+    "reclaim": ("none", "free", "unmap_all", "disown", "copy", "unmap_own", "free_own", "subtree",
                 "virtual"),
     "slots": ("half", "kept", "freed"),
     "penalty": ("delay", "rate"),
@@ -47,8 +47,9 @@ class Parts:
                 for anonymous and file pages ("split"), the zones' lists of all pages with others'
                 passed over ("global"), nothing
     reclaim     "free" the page for everybody; "unmap_all" likewise, but it stays in its cache;
-                "disown" first what the container does not map, then free; "unmap_own" mappings
-                only; "free_own" likewise, and the frame goes with the last mapping; today's over
+                "disown" first what the container does not map, then free; "copy" likewise, and who
+                touches a file's page next copies it for his container; "unmap_own" mappings only;
+                "free_own" likewise, and the frame goes with the last mapping; today's over
                 the "subtree" of whoever lacks room; "virtual": own mappings go one by one, out
                 into virtual slots; or nothing
     slots       a virtual slot is kept when its page comes back; or kept while not half are taken
@@ -117,11 +118,6 @@ class Parts:
     leader_moves: bool = False
     zero_is_none: bool = False
     ubc: bool = False
-    per_mapping: bool = False
-    fork_check: bool = False
-    pushback: int = 0
-    leader_moves: bool = False
-    zero_is_none: bool = False
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -182,6 +178,11 @@ REFUSALS = (
         "reclaim=disown is about pages a container pays for and does not map; record=pair has none",
     ),
     Refusal(
+        lambda p: p.reclaim == "copy" and p.record != "page",
+        "reclaim=copy is about pages that a container pays for and does not map: record=page, not "
+        "{record}",
+    ),
+    Refusal(
         lambda p: p.lists == "lru" and p.record == "pair",
         "lists=lru moves the one record of a page between its lists; record=pair has several",
     ),
@@ -195,8 +196,12 @@ REFUSALS = (
         "mapping's container, which a move changes: the books would drift",
     ),
     Refusal(
-        lambda p: p.coverage == "resident" and p.reclaim in ("unmap_all", "disown"),
+        lambda p: p.coverage == "resident" and p.reclaim in ("unmap_all", "disown", "copy"),
         "coverage=resident charges frames; reclaim={reclaim} leaves them where they are",
+    ),
+    Refusal(
+        lambda p: p.cache != "free" and p.reclaim == "copy",
+        "cache={cache} charges pages in the cache; a copy (reclaim=copy) is in none",
     ),
     Refusal(
         lambda p: p.cache != "free" and p.coverage == "resident",
