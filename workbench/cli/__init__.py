@@ -218,18 +218,23 @@ def show(
     if as_json:
         show_json({
             "scenario": story.name, "title": story.title, "source": story.source,
-            "question": story.question, "parameters": story.parameters,
-            "prediction": story.prediction,
+            "question": story.question, "plot": story.plot, "parameters": story.parameters,
+            "prediction": story.prediction, "rules": story.rules, "schemes": story.schemes,
             "machine": {k: getattr(machine, k) for k in ("nodes", "frames", "swap")},
             "knobs": story.knobs.changed(), "containers": {c.name: c.limit for c in boxes},
             "trace": {k: len(getattr(story.trace, k)) for k in ("op", "tasks", "objects")},
             "notes": story.notes,
         })  # fmt: skip
         return
-    print(f"{story.name}: {story.title}\n  {story.question}\n  source: {story.source}\n")
+    print(f"{story.name}: {story.title}\n  {story.question}\n  source: {story.source}\n"
+          f"  look at: {story.plot}\n")  # fmt: skip
     print(grid(["parameter", "value", "may be"],
                [(k, str(story.parameters.get(k, p.default)), may_be(p)) for k, p in known.items()]))
     print("\n" + grid(["scheme", "prediction"], story.prediction.items()))
+    if story.schemes:
+        print(f"\nis about the schemes {', '.join(story.schemes)}")
+    if story.rules:
+        print("\n" + grid(["open rule", "is here"], story.rules.items()))
     print("\n" + grid(["container", "limit (pages)"], [(c.name, c.limit) for c in boxes]))
     knobs = ", ".join(f"{k}={v}" for k, v in story.knobs.changed().items())
     print(f"\nmachine: {machine.nodes} node{'s' * (machine.nodes > 1)} of {machine.frames} frames, "

@@ -103,6 +103,16 @@ def names() -> list[str]:
     return sorted(_BUILDS)
 
 
+def cases(name: str) -> list[dict[str, object]]:
+    """The parameters under which a story is told, most telling first; the tests run them all."""
+    return [dict(case) for case in importlib.import_module(f"{__name__}.{_known(name)}").CASES]
+
+
+def schemes_of(name: str) -> tuple[str, ...] | None:
+    """The schemes a story is about; None: every scheme."""
+    return getattr(importlib.import_module(f"{__name__}.{_known(name)}"), "SCHEMES", None)
+
+
 def _known(name: str) -> str:
     if name not in _BUILDS:
         raise ValueError(f"unknown scenario {name!r}{did_you_mean(name, names())}")
@@ -127,6 +137,7 @@ def table() -> list[dict[str, object]]:
             "title": module.TITLE,
             "source": module.SOURCE,
             "question": module.QUESTION,
+            "plot": module.PLOT,
             "parameters": ", ".join(f"{p.name}={p.default!r}" for p in parameters(name).values()),
         }
         for name in names()
@@ -138,4 +149,4 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"no scenario {name!r}{did_you_mean(name, names())}")
 
 
-__all__ = ["Parameter", "Scenario", "get", "names", "parameters", "table"]
+__all__ = ["Parameter", "Scenario", "cases", "get", "names", "parameters", "schemes_of", "table"]

@@ -11,6 +11,7 @@ from .parts import Books, Nodes, Place, Scenario, Size, finish, knobs, machine, 
 TITLE = "Apache starts first"
 SOURCE = "Dave Hansen, 13 Mar 2007 (whoever starts Apache first pays for all)"
 QUESTION = "What does it cost a container to start before its neighbours?"
+PLOT = "charge of each container for the text; failcnt"
 PREDICTION = {
     "none": "Nobody is charged or refused.",
     "first_touch": "The first pays for the whole text, the others nothing; it alone is refused.",
@@ -21,6 +22,7 @@ PREDICTION = {
     "together are above every limit.",
     "zone": "The text lies in the first one's zone.",
 }
+CASES = [{}, {"containers": 3, "limit": 140}]
 SOME = (1, 1 << 30)
 
 

@@ -11,6 +11,7 @@ from .parts import Books, Nodes, Place, Scenario, Size, finish, killed_at, knobs
 TITLE = "Charge pinning"
 SOURCE = "Mel Gorman, 14 Mar 2007, who thought it very hard to do; the attack is the workbench's"
 QUESTION = "Can another container make one pay for pages it no longer uses?"
+PLOT = "the victim's charge against the pages it maps; failcnt; OOM victims"
 PREDICTION = {
     "none": "Nobody is charged.",
     "first_touch": "The victim pays for all it ever ran and uses none of it; at the 13th program "
@@ -22,6 +23,27 @@ PREDICTION = {
     "every_mapping": "The attacker pays for all it maps, the victim for what it maps now.",
     "zone": "As first touch: the frames stay in the victim's zone.",
 }
+CASES = [{}, {"pin": "touch"}, {"watch": "program"}]
+KERNEL = "a zone holds kernel frames too: 4 of stacks and 1 of page tables leave 95 of the 100"
+AGES = "one reclaim passes at several priorities: the first clears young bits, a later one frees"
+EATS = "the program gives up its own first pages before the attacker has looked, and finishes"
+DISAGREES = [
+    ({}, "zone", "victim charged", 95, KERNEL),
+    ({}, "zone", "attacker charged", 1, KERNEL),
+    ({}, "zone", "first killed", "program 12 ends", KERNEL),
+    ({}, "zone", "victim charged at last", 95, KERNEL),
+    ({"pin": "touch"}, "first_touch", "first killed", "no", AGES),
+    ({"pin": "touch"}, "first_touch", "victim charged at last", 84, AGES),
+    ({"pin": "touch"}, "zone", "victim charged", 92, KERNEL + "; and " + AGES),
+    ({"pin": "touch"}, "zone", "attacker charged", 4, KERNEL + "; and " + AGES),
+    ({"pin": "touch"}, "zone", "first killed", "no", AGES),
+    ({"pin": "touch"}, "zone", "victim charged at last", 94, KERNEL),
+    ({"watch": "program"}, "first_touch", "first killed", "program 14 ends", EATS),
+    ({"watch": "program"}, "zone", "victim charged", 90, KERNEL + "; and " + EATS),
+    ({"watch": "program"}, "zone", "attacker charged", 6, KERNEL + "; and " + EATS),
+    ({"watch": "program"}, "zone", "first killed", "program 15 ends", EATS),
+    ({"watch": "program"}, "zone", "victim charged at last", 95, KERNEL),
+]
 
 
 def expect(programs: int, pages: int, limit: int) -> dict[str, dict[str, object]]:

@@ -9,6 +9,7 @@ from .parts import Books, Limit, Nodes, Place, Scenario, Size, finish, knobs, ma
 TITLE = "The descriptor hog"
 SOURCE = "Pavel Emelianov, 6 Mar 2007 (patch 7/7); Eric Biederman, 18 Mar 2007 (limit counts)"
 QUESTION = "Does a limit on one kind of kernel object limit kernel memory?"
+PLOT = "frames of kernel objects, counted and uncounted"
 _OPEN = (
     "Open files stop at the limit; pipes, sockets and inodes, which nobody counts, take as many "
     "frames as they like, whatever the RSS limit."
@@ -23,6 +24,7 @@ PREDICTION = {
     "every_mapping": _OPEN,
     "zone": "Safe: kernel objects come from the container's own zone too, and end with it.",
 }
+CASES = [{}]
 KINDS = ("pipes", "sockets", "inodes")
 FULL = "files at the limit"
 

@@ -11,6 +11,7 @@ from .parts import Books, Nodes, Place, Scenario, Size, finish, killed_at, knobs
 TITLE = "The exit attack"
 SOURCE = "Eric Biederman, 16 Mar 2007 (GMT), answered by Dave Hansen, 16 Mar 2007"
 QUESTION = "Can a container push another over its limit by going away?"
+PLOT = "the victim's charge through time with its limit; OOM victims"
 PREDICTION = {
     "none": "Nobody is charged, nobody dies.",
     "first_touch": "It misses: the dead first attacker keeps the charge, the victim's 50 stay 50.",
@@ -21,6 +22,13 @@ PREDICTION = {
     "every_mapping": "As every container: the victim's own mapping fails, nobody can push it.",
     "zone": "No charge moves; the library stays in the dead attacker's zone.",
 }
+CASES = [
+    {},
+    {"attackers": 3},
+    {"attackers": 9},
+    {"locked": False},
+    {"locked": False, "attackers": 9},
+]
 JOINED, GONE, ASKED = "the victim maps it", "the attackers leave", "the victim asks for more"
 
 

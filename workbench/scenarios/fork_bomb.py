@@ -11,6 +11,7 @@ from .parts import Books, Nodes, Place, Scenario, Size, finish, knobs, machine, 
 TITLE = "The fork bomb"
 SOURCE = "Pavel Emelianov, 6 Mar 2007 (patch 6/7); Eric Biederman, 23 Mar 2007 (limits per process)"
 QUESTION = "Which limit stops a bomb of many small tasks?"
+PLOT = "tasks, frames and page tables through time; OOM victims"
 PREDICTION = {
     "none": "A limit on tasks stops it; nothing else does.",
     "first_touch": "RSS only: it kills its own tasks for ever and nobody else's. A task count "
@@ -22,6 +23,7 @@ PREDICTION = {
     "every_mapping": "As first touch with a task count or limits per process.",
     "zone": "As first touch, and kernel stacks and page tables count as well.",
 }
+CASES = [{}, {"control": "numtasks"}, {"control": "rlimit"}]
 TOUCHED = 10  # pages each task writes
 
 

@@ -12,6 +12,7 @@ from .parts import Books, Nodes, Place, Scenario, Size, finish, knobs, machine, 
 TITLE = "The patient free rider"
 SOURCE = "Dave Hansen, 13 Mar 2007 (mincore() and patience); Alan Cox, 13 Mar 2007 (can it be used)"
 QUESTION = "How much can a container use that others pay for, by waiting?"
+PLOT = "the rider's mapped and charged pages"
 PREDICTION = {
     "none": "Nobody is charged.",
     "first_touch": "It maps the whole pool and is charged nothing; one page of room is enough.",
@@ -22,6 +23,7 @@ PREDICTION = {
     "every_mapping": "No gain: it is killed at its limit.",
     "zone": "It maps the whole pool: the frames lie in the victims' zones.",
 }
+CASES = [{}, {"victims": 1, "seed": 7}]
 
 
 def expect(pool: int, limit: int, victims: int) -> dict[str, dict[str, object]]:

@@ -14,6 +14,7 @@ from .parts import Limit, Nodes, Place, Scenario, Size, finish, knobs, settle
 TITLE = "Two recorded compilations"
 SOURCE = "Eric Biederman, 13 Mar 2007; recorded with gcc 12 in place of the kernel compiles"
 QUESTION = "How far does the second of two real compilations ride on the first?"
+PLOT = "usage of A and B with their limits; failcnt; OOM victims"
 PREDICTION = {
     "none": "No limit acts.",
     "first_touch": "The follower, B, rides: its peak is 28 to 40% below what it needs alone.",
@@ -22,6 +23,11 @@ PREDICTION = {
     "beancounter": "As exact fractions: two sharers halve.",
     "every_container": "Neighbours change nothing: B, the same program, peaks where A does.",
 }
+CASES = [{}, {"limit": 6000}, {"limit_a": 6000, "limit_b": 9000}]
+MORE = "compilers share more than the invented load of the prediction: 98.9 % of file pages"
+DISAGREES = [
+    ({}, "first_touch", "peak of B / peak of A", 0.5898, MORE),
+]
 DATASET = Path(__file__).resolve().parents[2] / "datasets" / "gcc2.zip"
 
 

@@ -14,6 +14,7 @@ from .parts import Nodes, Place, Scenario, Size, finish, knobs, machine, settle
 TITLE = "Away from the home node"
 SOURCE = "Dave Hansen, 13 Mar 2007; Mel Gorman, 14 Mar 2007; Paul Menage, 18 Mar 2007"
 QUESTION = "If a container's processors are busy, can its tasks ever run elsewhere?"
+PLOT = "share of remote accesses; pages copied; frames per node"
 _LOCAL = (
     "What was there stays remote, new pages are local; pages that follow are copied once, page by "
     "page, and nothing has to be rebuilt."
@@ -24,6 +25,14 @@ PREDICTION = dict.fromkeys(
     "zone": "Every access is remote, to new pages too, until the last task has left; then a new "
     "zone is made there and everything copied.",
 }
+CASES = [
+    {},
+    *(
+        {"nodes": 4, "moved": moved, "policy": policy}
+        for moved in (4, 8)
+        for policy in ("stay", "follow", "touch")
+    ),
+]
 TASKS, HEAP, LIBRARY, NEW = 8, 40, 60, 8
 
 

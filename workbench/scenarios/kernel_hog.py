@@ -13,6 +13,7 @@ from .parts import Nodes, Place, Scenario, Size, finish, killed_at, knobs, settl
 TITLE = "The page-table bomb"
 SOURCE = "Nick Piggin, 28 Mar 2007 (kernel objects; the page-table form is the workbench's)"
 QUESTION = "Can a container with a limit on mapped memory still use up the machine?"
+PLOT = "kernel frames, the hog's charge and free frames through time"
 PREDICTION = {
     "none": "The machine runs out of frames.",
     "first_touch": "Charged nothing: the zero page is nobody's; the machine runs out of frames.",
@@ -20,6 +21,7 @@ PREDICTION = {
     "fraction": "As first touch.",
     "zone": "Contained: page tables come from the hog's own zone.",
 }
+CASES = [{}]
 BLOCK = 512  # pages that one page table maps
 
 

@@ -14,6 +14,7 @@ from .parts import Nodes, Place, Scenario, Size, finish, knobs, machine, settle
 TITLE = "The MAP_SHARED escape"
 SOURCE = "Dave Hansen, 14 Mar 2007; bounded by Mel Gorman, 20 Mar 2007"
 QUESTION = "Can one evade a limit by a flag, and who pays for it?"
+PLOT = "the attacker's frames by zone; refaults of the others"
 PREDICTION = {
     "none": "Nothing is limited: the attacker has all it wants.",
     "first_touch": "A flag changes nothing: the attacker has at most its limit, the others lose "
@@ -25,6 +26,7 @@ PREDICTION = {
     "shared_zone": "It works up to the size of the shared zone, and all five containers lose their "
     "libraries to it: one against four.",
 }
+CASES = [{}, {"need": 180}]
 ROUNDS = 4
 
 

@@ -11,6 +11,7 @@ from .parts import Books, Nodes, Place, Scenario, Size, finish, knobs, machine, 
 TITLE = "N identical guests"
 SOURCE = "Herbert Poetzl, 12 Mar 2007 (80 MB own, 400 MB shared); Dave Hansen, 12 Mar 2007 (sizes)"
 QUESTION = "Do the charges add up to the memory in use, or to what N machines would need?"
+PLOT = "frames in use, sum of charges and their ratio, by number of guests"
 PREDICTION = {
     "none": "Nothing is charged; the frames in use are f(N) = S + N P.",
     "first_touch": "The charges add up to f(N): the first guest pays S + P, every other P.",
@@ -21,6 +22,7 @@ PREDICTION = {
     "every_mapping": "As every container here: one task each, so the sum is g(N).",
     "zone": "The frames in use are f(N), but the first guest's zone holds all of S.",
 }
+CASES = [{}, {"guests": 1}, {"guests": 100}]
 
 
 def expect(n: int, p: int, s: int) -> dict[str, dict[str, float]]:

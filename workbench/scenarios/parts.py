@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Annotated, Literal
 
 from workbench.kernel import Knobs, Machine, State, did_you_mean
@@ -25,6 +26,7 @@ class Scenario:
 
     prediction  scheme -> one sentence; a scheme the source says nothing about is left out
     expected    scheme -> quantity -> the number, the (low, high) range or the word predicted
+    rules       open rule of the debate -> what is chosen here, where that is not the default
     """
 
     name: str
@@ -38,6 +40,17 @@ class Scenario:
     prediction: dict[str, str]
     expected: dict[str, dict[str, Number | tuple[float, float]]]
     notes: tuple[str, ...] = ()
+    rules: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def plot(self) -> str:
+        """What to look at, in words."""
+        return _module(self.name).PLOT
+
+    @property
+    def schemes(self) -> tuple[str, ...] | None:
+        """The schemes the story is about; None: all."""
+        return getattr(_module(self.name), "SCHEMES", None)
 
     @property
     def sample_every(self) -> int:
@@ -51,38 +64,57 @@ class Scenario:
 
         Raises ValueError when a mark it needs was not sampled (replay with `sample_every`).
         """
-        return sys.modules[f"{__package__}.{self.name}"].measure(self.trace, state)
+        return _module(self.name).measure(self.trace, state)
 
     def verdict(self, scheme: str, state: State) -> list[dict[str, object]]:
-        """Prediction beside result: quantity, predicted and agrees (None: not said), measured."""
-        said = self.expected.get(str(scheme).partition(":")[0], {})
+        """Prediction beside result: quantity, predicted and agrees (None: not said), measured, and
+        because: why it is not as predicted, where that is known."""
+        scheme = str(scheme).partition(":")[0]
+        said = self.expected.get(scheme, {})
         return [
             {
                 "quantity": name,
                 "predicted": said.get(name),
                 "measured": value,
                 "agrees": agrees(said[name], value) if name in said else None,
+                "because": self._because(scheme, name, value) if name in said else None,
             }
             for name, value in self.measure(state).items()
         ]
 
+    def _because(self, scheme: str, quantity: str, value: Number) -> str | None:
+        for given, who, what, measured, why in getattr(_module(self.name), "DISAGREES", ()):
+            told = (who, what) == (scheme, quantity) and given.items() <= self.parameters.items()
+            if told and agrees(measured, value, 1e-4):
+                return why
+        return None
 
-def agrees(predicted: object, measured: Number) -> bool:
+
+def _module(name: str) -> ModuleType:
+    return sys.modules[f"{__package__}.{name}"]
+
+
+def agrees(predicted: object, measured: Number, slack: float = 1e-6) -> bool:
     """Equal (numbers: to a millionth), or inside the predicted range."""
     if isinstance(predicted, str) or isinstance(measured, str):
         return predicted == measured
     low, high = predicted if isinstance(predicted, tuple) else (predicted, predicted)
-    slack = 1e-6 * max(1.0, abs(high))
+    slack *= max(1.0, abs(high))
     return low - slack <= measured <= high + slack
 
 
 def finish(module: str, trace: Trace, machine: Machine, knobs: Knobs, parameters: dict,
-           expected: dict, notes: tuple[str, ...] = ()) -> Scenario:  # fmt: skip
-    """The scenario of a story module: its names, and what `build` made."""
+           expected: dict, notes: tuple[str, ...] = (), **rules: str) -> Scenario:  # fmt: skip
+    """The scenario of a story module: its names, and what `build` made.
+
+    `rules` are the open rules it turns, `O14="..."`; O1 and O13 are seen in the knobs.
+    """
     told = sys.modules[module]
+    if knobs.cluster != Knobs().cluster:
+        rules.setdefault("O13", f"reclaim in clusters of {knobs.cluster}, for small containers")
     return Scenario(
         module.rpartition(".")[2], told.TITLE, told.SOURCE, told.QUESTION, trace, machine, knobs,
-        parameters, told.PREDICTION, expected, notes,
+        parameters, told.PREDICTION, expected, notes, rules,
     )  # fmt: skip
 
 

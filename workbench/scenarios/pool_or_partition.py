@@ -15,6 +15,7 @@ from .parts import Nodes, Place, Scenario, Size, finish, knobs, settle
 TITLE = "Pool or partition"
 SOURCE = "Kirill Korotaev, 14 Mar 2007; Balbir Singh, 15 Mar 2007; Eric Biederman, 16 Mar 2007"
 QUESTION = "What does a zone for each container cost in hits, and what does it protect?"
+PLOT = "hit ratio; idle frames; the scanner's neighbours"
 _POOL = (
     "Even demand: as with zones. Skewed or rotating demand: 0.2 to 0.3 more hits. A scanner takes "
     "the memory of all others."
@@ -27,6 +28,19 @@ PREDICTION = {
     "zone": _SPLIT,
     "partition": _SPLIT,
 }
+SCHEMES = ("none", "first_touch", "zone")  # full size of the accesses: these three answer it
+CASES = [
+    {},
+    *({"demand": demand} for demand in ("even", "skewed", "rotating", "scanner")),
+    {"demand": "rotating", "sets": 5},
+]
+TAIL = "more by 0.1 where the toy check had 0.2: the busiest three use more than the pool holds"
+COLD = "more by 0.2 where the toy check had 0.3: whose turn it is finds nothing of its own there"
+DISAGREES = [
+    ({"demand": "skewed"}, "none", "hit ratio", 0.6286, TAIL),
+    ({"demand": "rotating"}, "none", "hit ratio", 0.6853, COLD),
+    ({"demand": "rotating", "sets": 5}, "none", "hit ratio", 0.6853, COLD),
+]
 BOXES, FRAMES, PAGES = 10, 1_000, 400
 _TOY = {  # debate.md T8, toy check: (pool, zones)
     "even": (0.55, 0.55), "skewed": (0.75, 0.55), "rotating": (0.87, 0.55), "scanner": (0.28, 0.55),

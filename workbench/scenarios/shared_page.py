@@ -11,6 +11,7 @@ from .parts import Books, Nodes, Place, Scenario, Size, finish, knobs, machine, 
 TITLE = "One library, two ways to leave"
 SOURCE = "Kirill Korotaev, 12 Mar 2007 (a glibc page shared by two containers)"
 QUESTION = "Whose books does a shared page stand in, as its sharers come and go?"
+PLOT = "charge of each container after every event"
 PREDICTION = {
     "none": "Nobody is charged.",
     "first_touch": "A pays from first to last, whoever leaves first, until the last has unmapped.",
@@ -21,6 +22,12 @@ PREDICTION = {
     "every_mapping": "As every container here, because each has a single task.",
     "zone": "The frames lie in A's zone throughout, and stay there as cache when all have left.",
 }
+CASES = [
+    {},
+    {"order": "second_leaves"},
+    {"third": False},
+    {"pages": 100, "order": "second_leaves", "third": False},
+]
 PHASES = ("A maps", "B maps", "C maps", "one left", "two left", "all left")
 
 

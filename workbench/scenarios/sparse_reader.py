@@ -14,6 +14,7 @@ from .parts import Books, Nodes, Place, Scenario, Size, finish, knobs, settle
 TITLE = "The sparse-file reader"
 SOURCE = "Nick Piggin, 28 Mar 2007 (reading sparse files needs neither I/O nor swap)"
 QUESTION = "Does a limit on mapped pages protect the neighbours of somebody who only reads?"
+PLOT = "the hog's frames; the neighbour's faults"
 PREDICTION = {
     "none": "The hog's cache grows into all that is free and the neighbours fault more.",
     "first_touch": "No: the hog is charged nothing; its neighbours fault more, by far more when it "
@@ -21,6 +22,7 @@ PREDICTION = {
     "every_container": "No: unmapped cache is outside its limit on purpose.",
     "zone": "Yes: the hog's cache stays in its own zone.",
 }
+CASES = [{}, {"reads": 2}, {"hog": 80}, {"hog": 0}]
 
 
 def expect(frames: int, nodes: int, hog: int) -> dict[str, dict[str, object]]:

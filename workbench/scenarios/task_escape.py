@@ -11,12 +11,14 @@ from .parts import Books, Nodes, Place, Scenario, Size, finish, knobs, machine, 
 TITLE = "Escaping the task count"
 SOURCE = "Paul Menage, 8 Mar 2007 (accepted by Pavel Emelianov, 11 Mar 2007)"
 QUESTION = "Does a limit on tasks hold when tasks move?"
+PLOT = "tasks counted and tasks there, per container"
 PREDICTION = dict.fromkeys(
     ("none", "first_touch", "hand_over", "fraction", "beancounter", "every_container",
      "every_mapping", "zone"),
     "Forks are counted, not members: k tasks move into A (limit 1) uncounted and one may fork "
     "there, so A has k + 1 tasks and counts 1, while B, empty, still counts k.",
 )  # fmt: skip
+CASES = [{}, {"moves": 7}]
 
 
 def expect(k: int) -> dict[str, dict[str, int]]:

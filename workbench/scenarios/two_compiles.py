@@ -13,6 +13,7 @@ from .parts import Limit, Nodes, Place, Scenario, Size, finish, knobs, machine, 
 TITLE = "Two kernel compiles"
 SOURCE = "Eric Biederman, 13 Mar 2007 (make -jN of one tree, twice, in two containers)"
 QUESTION = "Does a limit that let a program run once let it run always?"
+PLOT = "peak charge by lag and scheme; faults and OOM kills under a limit"
 PREDICTION = {
     "none": "No limit acts, nothing to be lucky with.",
     "first_touch": "The follower rides: half a unit behind, its peak is 28 to 40% below what it "
@@ -20,6 +21,23 @@ PREDICTION = {
     "fraction": "The larger peak is 6 to 10% lower at no lag: luck helps here as well.",
     "every_container": "Neighbours change nothing: both peaks are those of a compile alone.",
 }
+CASES = [
+    {"alone": True},
+    {"lag": 0},
+    {"lag": 5},
+    {"lag": 5, "drift": False},
+    {"lag": 40},
+    {"lag": 400},
+    {"limit": 300},
+]
+DRIFT = "the prediction holds where the lag is held (drift=False); here it shrinks and grows"
+NO_LAG = "with no lag both ride on each other; 0.78 to 0.91 with other seeds"
+LUCK = "both shrink a little; 0.91 to 0.99 with other seeds"
+DISAGREES = [
+    ({"lag": 5}, "first_touch", "peak of B / alone", 0.7608, DRIFT),
+    ({"lag": 0}, "first_touch", "larger peak / alone", 0.9089, NO_LAG),
+    ({"lag": 40}, "first_touch", "larger peak / alone", 0.9134, LUCK),
+]
 HEADERS, INCLUDED, SOURCES, PRIVATE, SLOTS = 400, 90, 10, 60, 4
 
 
