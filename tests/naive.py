@@ -285,29 +285,18 @@ class Task:
 
 @dataclass
 class After:
-    """What is seen after one event (usage in pages)."""
+    """What the worked examples look at after one event."""
 
     outcome: str
     victims: list
-    usage: dict = None
-    failcnt: dict = None
-    css: dict = None
-    numproc: dict = None  # container -> (usage, failcnt)
-    numfiles: dict = None
-    frames: dict = None  # (node, kind) -> frames in use
-    owners: dict = None  # (object, index) -> owners of its mapped pages, sorted; one page, one name
-    mapped: dict = None  # container -> present page-table entries
-    swap_used: int = None
-    bill: dict = None
-    vswap: dict = None
-    penalty: dict = None
-    unused: dict = None
-    swapped: dict = None  # swap slots charged, where only they are counted
-    oom_failcnt: dict = None
-    cached: dict = None  # container -> (pages in the caches that it pays for, failcnt of those)
-    warnings: int = None
-    leaked_frames: int = None
-    accesses: dict = None  # (container, node of the page) -> (by tasks there, by others)
+    usage: dict  # container -> pages
+    failcnt: dict
+    css: dict
+    numproc: dict  # container -> (usage, failcnt)
+    numfiles: dict
+    owners: dict  # (object, index) -> owners of its mapped pages, sorted; one page, one name
+    mapped: dict  # container -> present page-table entries
+    warnings: int
 
     def owner(self, name, index):
         """The owner of a page, None if nobody or not only one page bears that name."""
@@ -3079,44 +3068,59 @@ class Kernel:
 
     # -- what is seen ------------------------------------------------------------------------------
 
-    def after(self, full=True):
-        seen = After(self.outcome, self.victims)
-        if full:
-            every = self.containers
-            seen.usage = {c.name: self.pages_used(c) for c in every}
-            seen.failcnt = {c.name: c.rss.failcnt for c in every}
-            seen.css = {c.name: c.css for c in every}
-            seen.bill = {c.name: self.scheme.bill(c) for c in every}
-            virtual = isinstance(self.scheme, VirtualSwap)
-            seen.vswap = {c.name: self.scheme.taken(c) if virtual else 0 for c in every}
-            costs = self.scheme.penalties if virtual else {}
-            spaces, scheme = self.scheme.asks_for_space, self.scheme
-            seen.unused = {c.name: scheme.unused(c) if spaces else 0 for c in every}
-            seen.swapped = {c.name: scheme.swapped(c) if spaces else 0 for c in every}
-            seen.oom_failcnt = {
-                c.name: scheme.oom_failures.get(c.name, 0) if spaces else 0 for c in every
-            }
-            seen.penalty = {c.name: costs.get(c.name, 0) for c in every}
-            seen.cached = {c.name: (len(c.cached), c.cache.failcnt) for c in every}
-            seen.numproc = {c.name: (c.numproc.usage, c.numproc.failcnt) for c in every}
-            seen.numfiles = {c.name: (c.numfiles.usage, c.numfiles.failcnt) for c in every}
-            seen.frames = self.frames_used()
-            seen.owners = self.owners()
-            seen.mapped = self.mapped()
-            counts = [((c.name, node), two) for c in every for node, two in c.accesses.items()]
-            seen.accesses = {where: tuple(two) for where, two in counts}
-            seen.swap_used, seen.warnings = self.swap_used, self.warnings
-            pinned = sum(page.pinned for page in self.resident)
-            seen.leaked_frames = pinned + sum(zone.leaked for zone in self.all_zones)
-        return seen
+    def after(self):
+        every = self.containers
+        return After(
+            self.outcome,
+            self.victims,
+            usage={c.name: Fraction(self.units_used(c), self.scheme.unit) for c in every},
+            failcnt={c.name: c.rss.failcnt for c in every},
+            css={c.name: c.css for c in every},
+            numproc={c.name: (c.numproc.usage, c.numproc.failcnt) for c in every},
+            numfiles={c.name: (c.numfiles.usage, c.numfiles.failcnt) for c in every},
+            owners=self.owners(),
+            mapped=dict(zip([c.name for c in every], self.mapped(), strict=True)),
+            warnings=self.warnings,
+        )
 
-    def pages_used(self, c):
+    def books(self):
+        """All that is counted: a number for each container (usage in units), or of the machine."""
+        every, scheme = self.containers, self.scheme
+        zero = [0] * len(every)
+        virtual, spaces = isinstance(scheme, VirtualSwap), scheme.asks_for_space
+        used, costs = self.frames_used(), scheme.penalties if virtual else {}
+        failures = scheme.oom_failures if spaces else {}
+        pinned = sum(page.pinned for page in self.resident)
+        return {
+            "usage": [self.units_used(c) for c in every],
+            "failcnt": [c.rss.failcnt for c in every],
+            "css": [c.css for c in every],
+            "bill": [scheme.bill(c) for c in every],
+            "vswap": [scheme.taken(c) for c in every] if virtual else zero,
+            "penalty": [costs.get(c.name, 0) for c in every],
+            "unused": [scheme.unused(c) for c in every] if spaces else zero,
+            "oom_failcnt": [failures.get(c.name, 0) for c in every],
+            "cached": [len(c.cached) for c in every],
+            "cached_failcnt": [c.cache.failcnt for c in every],
+            "procs": [c.numproc.usage for c in every],
+            "procs_failcnt": [c.numproc.failcnt for c in every],
+            "files": [c.numfiles.usage for c in every],
+            "files_failcnt": [c.numfiles.failcnt for c in every],
+            "mapped": self.mapped(),
+            "frames": {at: n for at, n in used.items() if n},
+            "near": {(c.name, n): two[0] for c in every for n, two in c.accesses.items()},
+            "far": {(c.name, n): two[1] for c in every for n, two in c.accesses.items()},
+            "swap_used": self.swap_used,
+            "leaked_frames": pinned + sum(zone.leaked for zone in self.all_zones),
+        } | ({"swapped": [scheme.swapped(c) for c in every]} if spaces else {})
+
+    def units_used(self, c):
         if not self.scheme.own_zones:
-            return Fraction(c.rss.usage, self.scheme.unit)
+            return c.rss.usage
         zones = [c.zone] if c.zone else self.zones if c is self.root else []
         if any(one.zone is c.zone for one in self.sets):
             zones = []  # a pool is nobody's
-        return Fraction(sum(sum(zone.used.values()) for zone in zones))
+        return sum(sum(zone.used.values()) for zone in zones)
 
     def frames_used(self):
         used = {(node, kind): 0 for node in range(self.nodes) for kind in FRAME_KINDS}
@@ -3133,10 +3137,12 @@ class Kernel:
         return found
 
     def mapped(self):
-        count = {c.name: 0 for c in self.containers}
+        """Present entries of each container."""
+        present = [0] * len(self.containers)
         for mm in self.mms:
-            count[mm.container.name] += sum(pte.state == "present" for pte in mm.ptes.values())
-        return count
+            place = self.containers.index(mm.container)
+            present[place] += sum(pte.state == "present" for pte in mm.ptes.values())
+        return present
 
     def charged_pages(self, c):
         """Pages of accounted kinds that c has mapped."""
@@ -3162,24 +3168,17 @@ def machine_for(scheme: str) -> type:
     return CgroupKernel if scheme in CGROUPS else Kernel
 
 
-def replay(
-    trace: Trace, scheme: str, *, machine=None, knobs=None, options=None, every=1, checked=False
-) -> list[After]:
-    """Replay a trace under a scheme; one `After` per event.
+def replay(trace: Trace, scheme: str, *, machine=None, knobs=None, options=None) -> Kernel:
+    """Replay a trace under a scheme, asserting the invariants after every event.
 
     `machine` and `knobs` are objects or dicts (missing names: `DEFAULTS`); `options` such as
-    {"lists": "lru"}. The state is recorded after each `every`-th event and the last (the other
-    entries hold outcome and victims only); `checked` asserts the invariants after every event.
-    Raises TraceError for an access outside the mappings.
+    {"lists": "lru"}. Raises TraceError for an access outside the mappings.
     """
     kernel = machine_for(scheme)(trace, scheme, machine, knobs, options)
-    seen = []
     for row in range(len(trace)):
         kernel.run(row)
-        seen.append(kernel.after(full=(row + 1) % every == 0 or row + 1 == len(trace)))
-        if checked:
-            check(kernel)
-    return seen
+        check(kernel)
+    return kernel
 
 
 # -- invariants ------------------------------------------------------------------------------------

