@@ -330,9 +330,7 @@ def swap_in(k, t, at, v, write):
     k.held_page = page
     paid = 0 if k.resident else pay(k, c, page)
     if paid < 0:
-        if k.quirks & Q_LEAK and not k.hung and not k.page_flags[page] & STUCK:
-            k.leaked_frames += 1
-            k.page_flags[page] |= STUCK
+        lose(k, page)
         return KILLED
     if k.lists != SPLIT:
         mark_accessed(k, page)
@@ -348,11 +346,22 @@ def swap_in(k, t, at, v, write):
     return outcome
 
 
+def lose(k, page):
+    """A refused swap-in never drops its reference: the page stays in its frame for good (CH4)."""
+    if k.quirks & Q_LEAK and not k.hung and not k.page_flags[page] & STUCK:
+        k.leaked_frames += 1
+        k.page_flags[page] |= STUCK
+
+
 def failed_swap_in(k, c, page):
-    """The read failed after the payment; as posted, both error branches give it back (CH3)."""
+    """What was read is only looked at after the payment: a refusal is like any other. As posted,
+    both error branches give it back (CH3)."""
+    k.held_page = page
     paid = 0 if k.resident else pay(k, c, page)
     if paid < 0:
-        leave_frame(k, page)
+        lose(k, page)
+        if not k.hung and not k.page_flags[page] & STUCK:
+            leave_frame(k, page)
         return KILLED
     give_back(k, c, paid, page)
     if k.quirks & Q_DOUBLE_RELEASE and paid:
