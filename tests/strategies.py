@@ -52,6 +52,7 @@ class Profile:
     cluster: tuple = (32, 32, 4)
     counts: bool = False  # numproc and numfiles limits
     groups: bool = False  # containers in containers, control files of today
+    cpusets: float = 0.4  # how often cpuset files are written, too
 
 
 USUAL = {
@@ -81,6 +82,11 @@ PROFILES = {
         USUAL | {"touch": 25, "write": 6, "set_limit": 8, "mkdir": 5, "rmdir": 6, "move": 6,
                  "exit": 4, "reap": 6, "migrate": 2, "run_on": 2},
         (None, 0, 8, 16, 20, 40), 30, nodes=(1, 2), frames=(150, 300), swap=(5, 1000), cluster=(4,),
+    ),
+    "nodes": Profile(
+        USUAL | {"touch": 50, "run_on": 8, "migrate": 4, "set_limit": 14, "move": 6, "fork": 2},
+        (None, None, None, 40, 80), 60, nodes=(2, 2, 3, 4), frames=(45, 80, 1 << 14),
+        swap=(0, 0, 20, 1000), cpusets=1,
     ),
     "counts": Profile(USUAL | {"open": 8, "close": 6, "fork": 6, "exec": 3}, big=8, counts=True),
     "groups": Profile(
@@ -398,7 +404,7 @@ def random_case(seed: int, profile: str | None = None, events: int = 120) -> Cas
     knobs["unmovable"] = places.choice(("spread", "grouped"))
     knobs["numa"] = places.choice(("stay", "stay", "follow", "touch"))
     knobs["accesses"] = places.random() < 0.3
-    author = Author(rng, chosen, machine["nodes"], places, places.random() < 0.4,
+    author = Author(rng, chosen, machine["nodes"], places, places.random() < chosen.cpusets,
                     random.Random(f"barriers {seed} {profile}"))  # fmt: skip
     author.tables()
     machine["zone_sets"] = zone_sets(places, author.containers[1:] + author.made)
