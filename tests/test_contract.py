@@ -280,7 +280,7 @@ def test_modules_have_one_shape(name):
     tree, module = ast.parse(path.read_text()), schemes.get(name).module
     assert ast.get_docstring(tree), "what it is, in a docstring"
     names = declared(path)
-    optional = {"PROMISES_WITH", "worth", "payer", "born", "gone"}
+    optional = {"PROMISES_WITH", "worth", *schemes.HOOKS}
     order = [n for n in ORDER if n not in optional or n in names]
     assert names[: len(order)] == order, "same names, same order; helpers of its own come last"
     records = module.PARTS.record in ("page", "counted", "pair")

@@ -55,6 +55,7 @@ def pay_or_return(k, c, paid, units, page):
             say(k, L_RETURNED, page, c, paid - units)
     elif paid < units:
         force(k, c, units - paid, page)
+    return 0
 
 
 def add_entry(k, page, c):
@@ -217,6 +218,22 @@ def first_user(k, o, c):
     if k.obj_owner[o] == 0 or not k.alive[k.obj_owner[o] - 1]:
         k.obj_owner[o] = c + 1
     return k.obj_owner[o] - 1
+
+
+# one charge per mapping
+
+
+def charge_mapping(k, c, paid, page):
+    """c pays for one more mapping; not asked, where nothing was paid (at a fork)."""
+    charge(k, c, k.unit - paid, page)
+    k.css[c] += 1
+    return 0
+
+
+def uncharge_mapping(k, c, page):
+    uncharge(k, c, k.unit, page)
+    k.css[c] -= 1
+    return 0
 
 
 # one entry per (page, container): on a ring per page, oldest holder first

@@ -36,14 +36,6 @@ def price(k, page, c, _):
     return 1
 
 
-def mapped(k, page, c, paid):
-    return 0
-
-
-def unmapped(k, page, c, _):
-    return 0
-
-
 def born(k, page, c, paid):
     return own(k, page, c, paid)
 

@@ -1,6 +1,6 @@
 """Sum of process RSS; at the limit own mappings go, found on the machine's list of all pages."""
 
-from workbench.kernel.counters import charge, uncharge
+from workbench.kernel.hooks import charge_mapping, uncharge_mapping
 
 from .parts import Parts
 
@@ -34,12 +34,8 @@ def price(k, page, c, _):
 
 
 def mapped(k, page, c, paid):
-    charge(k, c, 1 - paid, page)
-    k.css[c] += 1
-    return 0
+    return charge_mapping(k, c, paid, page)
 
 
 def unmapped(k, page, c, _):
-    uncharge(k, c, 1, page)
-    k.css[c] -= 1
-    return 0
+    return uncharge_mapping(k, c, page)

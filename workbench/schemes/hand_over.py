@@ -1,14 +1,6 @@
 """Hand-over: the first mapper pays; when its own last mapping goes, a remaining mapper inherits."""
 
-from workbench.kernel.counters import uncharge
-from workbench.kernel.hooks import (
-    add_entry,
-    del_entry,
-    heir_of,
-    owner,
-    pass_to,
-    pay_or_return,
-)
+from workbench.kernel.hooks import disown, heir_of, own, owner, pass_to, pay_or_return
 from workbench.kernel.names import Q_TRIAL
 
 from .parts import Parts
@@ -54,8 +46,7 @@ def price(k, page, c, _):
 
 def mapped(k, page, c, paid):
     if owner(k, page) < 0:
-        k.page_entry[page] = add_entry(k, page, c) + 1
-        pay_or_return(k, c, paid, 1, page)
+        own(k, page, c, paid)
     else:
         pay_or_return(k, c, paid, 0, page)
     e = k.page_entry[page] - 1
@@ -70,9 +61,7 @@ def unmapped(k, page, c, _):
     if payer == c:
         k.entry_count[e] -= 1
     if k.page_maps[page] == 0:
-        uncharge(k, payer, 1, page)
-        k.page_entry[page] = 0
-        del_entry(k, e)
+        disown(k, page)
     elif payer == c and k.entry_count[e] == 0:
         heir = heir_of(k, page)
         if heir >= 0:

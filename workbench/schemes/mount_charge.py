@@ -37,14 +37,6 @@ def price(k, page, c, _):
     return 1
 
 
-def mapped(k, page, c, paid):
-    return 0
-
-
-def unmapped(k, page, c, _):
-    return 0
-
-
 def payer(k, page, c, _):
     if k.page_flags[page] & KIND == ANON:
         return c

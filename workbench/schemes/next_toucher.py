@@ -1,7 +1,6 @@
 """Next toucher: as first touch, but what the payer does not map goes to whoever touches it next."""
 
-from workbench.kernel.counters import uncharge
-from workbench.kernel.hooks import add_entry, del_entry, owner, pay_or_return
+from workbench.kernel.hooks import disown, own, owner, pay_or_return
 from workbench.kernel.names import Q_TRIAL
 
 from .parts import Parts
@@ -44,17 +43,11 @@ def price(k, page, c, _):
 
 def mapped(k, page, c, paid):
     if owner(k, page) < 0:
-        k.page_entry[page] = add_entry(k, page, c) + 1
-        pay_or_return(k, c, paid, 1, page)
-    else:
-        pay_or_return(k, c, paid, 0, page)
-    return 0
+        return own(k, page, c, paid)
+    return pay_or_return(k, c, paid, 0, page)
 
 
 def unmapped(k, page, c, _):
     if k.page_maps[page] == 0:
-        e = k.page_entry[page] - 1
-        uncharge(k, k.entry_owner[e], 1, page)
-        k.page_entry[page] = 0
-        del_entry(k, e)
+        return disown(k, page)
     return 0

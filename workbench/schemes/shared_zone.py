@@ -28,15 +28,3 @@ PROMISES = {
     "shares_frames": True,
     "empty_owes_nothing": False,
 }
-
-
-def price(k, page, c, _):
-    return 0
-
-
-def mapped(k, page, c, paid):
-    return 0
-
-
-def unmapped(k, page, c, _):
-    return 0
