@@ -31,6 +31,7 @@ MODULES = {  # submodules that need no import statement of their own
     "scenarios": "the stories, one function each",
     "schemes": "who is charged, one module per scheme",
     "charts": "table in, matplotlib Axes out",
+    "claims": "what was said in March 2007, and the verdicts",
 }
 __all__ = [*NOUNS, *MODULES, "__version__"]
 

@@ -1,7 +1,7 @@
 """Table in, matplotlib Axes out; nothing here simulates. `Run.plot` and `Run.save` come here.
 
-`usage`, `failcnt`, `oom`, `nodes`, `owners`, `multiples`, `deals` take tables and return Axes; for
-each a `describe_` function returns the sentence that serves as caption and alt text.
+`usage`, `failcnt`, `oom`, `nodes`, `owners`, `multiples`, `deals`, `verdicts` take tables and give
+Axes; for each a `describe_` function returns the sentence that serves as caption and alt text.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from .nodes import describe_nodes, nodes
 from .owners import describe_owners, owners
 from .style import Chart, dressed, sheet
 from .usage import describe_failcnt, describe_oom, describe_usage, failcnt, oom, usage
+from .verdicts import describe_verdicts, verdicts
 
 RUN = ("run", "usage", "failcnt", "oom", "nodes", "owners")
 
@@ -102,6 +103,13 @@ def figure_of_matrix(table, title: str = "", words: dict[str, str] | None = None
     return chart
 
 
+def figure_of_verdicts(table) -> Chart:
+    """The chart of claims by verdict, with sentence and data."""
+    chart = verdicts(table).figure
+    chart.title, chart.sentence, chart.data = "Claims by verdict", describe_verdicts(table), table
+    return chart
+
+
 def _metrics(table, *metrics: str):
     return table[table["metric"].isin(metrics)].reset_index(drop=True)
 
@@ -121,7 +129,8 @@ def save(result, folder: str | Path) -> list[Path]:
 __all__ = [
     "Chart", "beside", "contents", "deals", "describe_beside", "describe_contents",
     "describe_deals", "describe_failcnt", "describe_matrix", "describe_multiples",
-    "describe_nodes", "describe_oom", "describe_owners", "describe_usage", "dressed", "failcnt",
-    "figure_beside", "figure_of", "figure_of_deals", "figure_of_matrix", "matrix", "multiples",
-    "nodes", "oom", "owners", "save", "save_chart", "usage",
+    "describe_nodes", "describe_oom", "describe_owners", "describe_usage", "describe_verdicts",
+    "dressed", "failcnt", "figure_beside", "figure_of", "figure_of_deals", "figure_of_matrix",
+    "figure_of_verdicts", "matrix", "multiples", "nodes", "oom", "owners", "save", "save_chart",
+    "usage", "verdicts",
 ]  # fmt: skip

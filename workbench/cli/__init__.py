@@ -23,7 +23,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import counters, record, snapshot, validate
+from . import claims, counters, record, snapshot, validate
 from . import report as reports
 from . import sweep as sweeps
 from .schemes import schemes_app
@@ -490,6 +490,7 @@ app.command(context_settings={"allow_interspersed_args": False})(record.record) 
 app.command()(snapshot.snapshot)
 app.command()(validate.validate)
 app.command()(counters.counters)
+app.command()(claims.claims)
 
 
 # ---- traces --------------------------------------------------------------------------------------
