@@ -365,7 +365,12 @@ class LeanOwn(Lean):
 
 
 class Linked(CPUDispatcher):
-    """A linked function; a constant among its arguments makes no copy of its own."""
+    """A linked function: a part of whatever entry point asks for it. A constant among its
+    arguments makes no copy of its own."""
+
+    def compile(self, sig):
+        with compiling(Part):
+            return super().compile(sig)
 
     def get_call_template(self, args, kws):
         return super().get_call_template(tuple(types.unliteral(arg) for arg in args), kws)
@@ -376,22 +381,14 @@ def compiling(library: type):
     """What numba compiles in here becomes such a library."""
     codegen = cpu_target.target_context.codegen()
     with global_compiler_lock:
+        outer = codegen._library_class, codegen.set_env
         codegen._library_class = library
         if library is Part:
             codegen.set_env = lambda name, env: None
         try:
             yield
         finally:
-            codegen.__dict__.pop("set_env", None)
-            del codegen._library_class
-
-
-def part_of(plain: Callable, *args) -> Callable:
-    """The linked twin of a plain function, compiled as a part for these argument types."""
-    twin = compile_plain(plain)
-    with compiling(Part):
-        twin.compile(args)
-    return twin
+            codegen._library_class, codegen.set_env = outer
 
 
 linked: dict[Callable, object] = {
@@ -424,8 +421,12 @@ def linked_callables() -> set:
 
 
 def source_key(*files: Path) -> str:
-    """What compiled code depends on: our sources, numba and numpy, Python, the processor."""
+    """What compiled code depends on: our sources, numba and numpy, Python, the processor.
+
+    And, as numba's cache knows it by these, the path and the age of this file.
+    """
     digest = hashlib.sha256(f"{numba.__version__} {np.__version__} {sys.version}".encode())
+    digest.update(f"{__file__} {os.stat(__file__).st_mtime}".encode())
     digest.update(str(numba.core.codegen.get_host_cpu_features()).encode())
     for file in sorted(files):
         digest.update(file.read_bytes())
@@ -457,9 +458,9 @@ def private_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="workbench-"))
 
 
-def is_cached(name: str = "truth", key: str = "") -> bool:
-    """Whether a function of the engine (or of a scheme, by its key) is compiled on the disk."""
-    return any(cache_folder(key or source_key(*kernel_sources())).rglob(f"*{name}-*.nbc"))
+def is_cached() -> bool:
+    """Whether the engine is compiled on the disk."""
+    return any(cache_folder(source_key(*kernel_sources())).rglob("*truth-*.nbc"))
 
 
 def cached(key: str, decorate: Callable, function: Callable, signature_, **options):
@@ -534,9 +535,7 @@ def functions() -> tuple[Callable, Callable, Callable]:
         print("compiling the simulated kernel (once, about ten seconds) ...", file=sys.stderr)
 
     def entry(template, plain, name, *args, result=types.int64):
-        there = is_cached(name, key)  # then nothing is compiled, parts neither
-        part = compile_plain(plain) if there else part_of(plain, STATE, *args[1:])
-        function = named(template, name, plain=part)
+        function = named(template, name, plain=compile_plain(plain))
         done = cached(key, njit, function, result(*args))
         return lambda k, *rest: k.call(done, *rest)
 
@@ -560,11 +559,9 @@ def hook_address(function: Callable, name: str) -> tuple[int, object]:
     file = Path(function.__code__.co_filename)
     whole = f"{function.__module__}.{function.__qualname__}".replace(".", "_")
     key = "" if own or not file.exists() else source_key(*kernel_sources(), file)
-    if key and is_cached(whole, key):
-        part = compile_plain(function)
-    else:
-        part = part_of(function, CHECKED if own else STATE, i64, i64, i64)
+    part = compile_plain(function)
     if own:
+        part.compile((CHECKED, i64, i64, i64))
         part.result = RESULTS.get(name)
         template = named(own_template, name, plain=part)
         done = cfunc(i64(i64, i64, i64, i64), **OPTIONS)(template)
