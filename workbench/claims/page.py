@@ -15,6 +15,7 @@ from workbench.results import compare
 from . import ledger
 from .tried import Found, Settled
 
+LEFT = ".claims td, .claims th { text-align: left; vertical-align: top }\n"
 CHART_SCHEMES = 4  # of the schemes that a question's cases use most
 
 
@@ -41,7 +42,7 @@ def page(done: Iterable[Settled]) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Claims: container memory workbench</title>\n<style>{STYLE}</style>\n"
+        f"<title>Claims: container memory workbench</title>\n<style>{STYLE}{LEFT}</style>\n"
         "</head>\n<body>\n<main>\n" + "\n".join(parts) + "\n</main>\n</body>\n</html>\n"
     )
 
@@ -91,7 +92,7 @@ def rows(mine: list[Settled]) -> str:
     head = ("claim", "who", "said", "verdict", "measured, wanted, command", "why")
     cells = "".join(f'<th scope="col">{name}</th>' for name in head)
     return (
-        '<div class="wide" tabindex="0" role="region" aria-label="claims"><table><thead><tr>'
+        '<div class="wide claims" tabindex="0" role="region" aria-label="claims"><table><thead><tr>'
         f"{cells}</tr></thead>\n<tbody>" + "\n".join(out) + "</tbody></table></div>"
     )
 
