@@ -297,6 +297,28 @@ def test_fork_bomb_by_hand():
     assert measured("fork_bomb", "every_mapping")["kills"] == 0  # its forks are refused instead
 
 
+def test_owner_lookup_by_hand():
+    """4096 frames, 1024 pages charged: words of 8 bytes, a slot for every 4 frames."""
+    m = measured("owner_lookup", "first_touch")
+    assert (m["bytes: pointer"], m["bytes: lossy hash"], m["bytes: file"]) == (32_768, 8_192, 8)
+    assert m["bytes: hash"] == 8_192 + 1_024 * 16
+    assert (m["charged"], m["wrong: file"], m["unknown: mappings"]) == (1_024, 512, 256)
+    small, large = (measured("owner_lookup", "first_touch", half=n) for n in (128, 1_500))
+    assert small["wrong: lossy hash"] / 128 < m["wrong: lossy hash"] / 512 < (
+        large["wrong: lossy hash"] / 1_500), "about load-dependent (C069)"  # fmt: skip
+    assert large["bytes: hash"] > large["bytes: pointer"], "above three eighths of the frames"
+
+
+def test_who_leaves_his_text_is_relieved_by_giving_it_up():
+    """60 of text and 50 of its own, at most 100: three clusters of four go; nine others copy."""
+    given = {"first": "leaves", "own": 50}
+    m = {s: measured("apache_first", s, **given)
+         for s in ("first_touch", "next_toucher", "copy_on_reclaim")}  # fmt: skip
+    assert [m[s]["copies"] for s in m] == [0, 0, 9 * 12]
+    assert m["copy_on_reclaim"]["frames with text"] == 48 + 9 * 12
+    assert [m[s]["first refused"] for s in ("next_toucher", "copy_on_reclaim")] == [3, 3]
+
+
 def test_two_compiles_alone_is_what_every_container_pays():
     for lag in ({"lag": 5}, {"lag": 5, "drift": False}):
         m = measured("two_compiles", "every_container", **lag)

@@ -469,7 +469,7 @@ def check_machines(k) -> None:
 def check_copies(k) -> None:
     """A copy is in memory while it is mapped; a page to be copied is in memory, clean, unmapped."""
     for page in range(k.pages_top):
-        flags, maps = k.page_flags[page], k.page_maps[page]
+        flags, maps = int(k.page_flags[page]), int(k.page_maps[page])
         if is_copy(k, page):
             need((flags & RESIDENT != 0) == (maps > 0) and not flags & CHANGED,
                  "page %d: a copy with %d mappings, flags %x", page, maps, flags)  # fmt: skip
