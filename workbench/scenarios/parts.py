@@ -24,7 +24,8 @@ STANDARD = 4096  # frames of the whole machine, on however many nodes
 class Scenario:
     """A story ready to replay, what its source predicts, and how to see whether it came true.
 
-    prediction  scheme -> one sentence; a scheme the source says nothing about is left out
+    prediction  scheme -> one sentence; a scheme the source says nothing about is left out; one
+                with other parts ("zone:orphan=destroy") only where the source says otherwise of it
     expected    scheme -> quantity -> the number, the (low, high) range or the word predicted
     rules       open rule of the debate -> what is chosen here, where that is not the default
     """
@@ -69,7 +70,8 @@ class Scenario:
     def verdict(self, scheme: str, state: State) -> list[dict[str, object]]:
         """Prediction beside result: quantity, predicted and agrees (None: not said), measured, and
         because: why it is not as predicted, where that is known."""
-        scheme = str(scheme).partition(":")[0]
+        label, scheme = str(scheme), str(scheme).partition(":")[0]
+        scheme = label if label in self.expected else scheme
         said = self.expected.get(scheme, {})
         return [
             {
@@ -190,6 +192,17 @@ class Books:
         if self.row is None:
             return int(k.minor_faults[c] + k.major_faults[c])
         return sum(self.row[SAMPLE_WIDTH * c + 6 : SAMPLE_WIDTH * c + 8])
+
+    def majors(self, container: str) -> int:
+        """Those of its faults that waited for the disk."""
+        c = self.index[container]
+        if self.row is None:
+            return int(self.k.major_faults[c])
+        return self.row[SAMPLE_WIDTH * c + 7]
+
+    def files_in(self, zone: int) -> int:
+        """Frames with pages of files in a zone, by its number."""
+        return self._frames(zone)[1]
 
     def sum(self) -> float:
         """All charges together."""
