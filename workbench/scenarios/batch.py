@@ -73,7 +73,7 @@ def build(
 def measure(trace, k) -> dict[str, float]:
     """Refusals, pages looked at, and faults beyond those of an exact LRU list."""
     string = [int(trace.page[i]) for i in trace.rows(Op.touch_read)]
-    faults = Books(trace, k).faults("C")
+    faults = max(1, Books(trace, k).faults("C"))
     least = faults_of(string, trace.containers[1].limit, True)
     scanned = int(k.stat[0])
     return {

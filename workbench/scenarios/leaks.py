@@ -38,8 +38,8 @@ DISAGREES = [
 ]
 
 
-def expect(shared: int, busy: bool) -> dict[str, dict[str, object]]:
-    freed = {"faults of B": (shared, 1 << 30) if busy else shared, "kills in B": 0}
+def expect(shared: int, own: int, busy: bool) -> dict[str, dict[str, object]]:
+    freed = {"faults of B": (shared, shared * own) if busy else shared, "kills in B": 0}
     frees = freed | {"B charged for the library": shared}
     quiet = {"faults of B": 0, "kills in B": 0}
     special = {"first_touch": frees, "hand_over": frees, "zone": freed}
@@ -81,7 +81,7 @@ def build(
         "B is far below its limit all the time.",
     )
     return finish(__name__, b.build(), machine(nodes, 5 * shared + 64, swap=0), knobs(size),
-                  parameters, expect(shared, busy), notes)  # fmt: skip
+                  parameters, expect(shared, own, busy), notes)  # fmt: skip
 
 
 def measure(trace, k) -> dict[str, float]:
