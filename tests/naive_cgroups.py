@@ -601,9 +601,8 @@ class CgroupKernel(Kernel):
         self.event(mm.container, "oom_kill")
         for task in self.tasks:
             if task is not victim and task.mm is mm:
-                if task is current:
-                    task.memdie = True
-                else:
+                task.memdie = True
+                if task is not current:
                     self.end(task)
         self.mark_victim(victim, current)
 
@@ -624,8 +623,7 @@ class CgroupKernel(Kernel):
         super().run(row)
         self.settle_high()
 
-    def access(self, task, vpage, write):
-        super().access(task, vpage, write)
+    def back_to_user_mode(self):
         self.settle_high()
 
     def op_read(self, task, vpages, value):

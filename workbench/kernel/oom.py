@@ -243,19 +243,24 @@ def look_at(k, t, c):
     return False
 
 
+def doom(k, t):
+    """A task exits at once, if it is not the current one (its fault fails first) or stuck."""
+    k.task_memdie[t] = 1
+    if k.task_caps[t] & CAP_STUCK:
+        k.task_runs[t] = -1
+    elif t != k.task:
+        exit_task(k, t)
+
+
 def kill_task(k, t, c, points):
     """Mark one task as dying and, unless it is current or stuck, let it exit at once."""
     i = k.kills
     before = k.usage[c] if c >= 0 else 0
     free = k.stat[N_FREED]
-    k.task_memdie[t] = 1
     k.stat[N_KILLS] += 1
     if k.watch:
         say(k, L_KILLED, -1, c, t)
-    if k.task_caps[t] & CAP_STUCK:
-        k.task_runs[t] = -1
-    elif t != k.task:
-        exit_task(k, t)
+    doom(k, t)
     if i < k.kills_end:
         k.kill_event[i] = k.clock
         k.kill_container[i] = c
@@ -285,9 +290,20 @@ def kill_one(k, t, c, points):
 
 
 def out_of_memory(k, c):
-    """Somebody has to die for container c (or the machine, -1). NOTHING: no one can."""
-    if k.family != Y2007:
-        return out_of_memory_today(k, c)
+    """Somebody has to die for container c (or the machine, -1). NOTHING: no one can.
+
+    CURRENT also where the current task was dying before: the MEMDIE test comes after it all (2/7).
+    """
+    verdict = out_of_memory_2007(k, c) if k.family == Y2007 else out_of_memory_today(k, c)
+    return CURRENT if dying(k) else verdict
+
+
+def dying(k):
+    """Is the current task, if there is one, to be killed?"""
+    return k.task >= 0 and k.task_memdie[k.task] != 0
+
+
+def out_of_memory_2007(k, c):
     if k.ubc and c < 0:
         worst = worst_overdraft(k)
         victim = select_victim(k, worst) if worst >= 0 else -1
@@ -295,10 +311,9 @@ def out_of_memory(k, c):
             k.oom_failcnt[worst] += 1
             return kill_one(k, victim, worst, k.best)
     victim = select_victim(k, c)
-    if victim == -2 and k.task_memdie[k.task]:
-        return CURRENT  # it is its own payment that fails, whoever else is to pay for the page
     if victim == -2:
-        k.hung = 1  # the caller spins until the dying task is gone, and it never is (OO3)
+        # the caller spins until the dying task is gone, and it never is (OO3), unless that is itself
+        k.hung = 0 if dying(k) else 1
         return NOTHING
     if victim >= 0:
         return kill_one(k, victim, c, k.best)
@@ -377,9 +392,7 @@ def kill_process(k, t, c, points):
     verdict = OTHER
     for u in range(k.tasks):
         if u != t and k.task_mm[u] == mm:
+            doom(k, u)
             if u == k.task:
-                k.task_memdie[u] = 1
                 verdict = CURRENT
-            else:
-                exit_task(k, u)
     return max(verdict, kill_task(k, t, c, points))
