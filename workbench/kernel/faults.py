@@ -218,8 +218,7 @@ def own_copy(k, t, v, c, page):
 
 def get_page(k, t, v, page, kind, home, c, from_disk):
     """Bring an object's own page into memory. MINOR: it was there, or costs no disk read."""
-    flags = k.page_flags[page]
-    if flags & RESIDENT:
+    if k.page_flags[page] & RESIDENT:
         return MINOR
     if kind == KERNEL:
         z = take_kernel_frame(k, k.task_node[t], home, c)
@@ -232,6 +231,7 @@ def get_page(k, t, v, page, kind, home, c, from_disk):
         return KILLED
     if pays and not paid_to_cache(k, c, page, z, kind):
         return KILLED
+    flags = k.page_flags[page]  # a kill on the way may have ended what was in the slot
     move_in(k, page, z, kind, False)
     if pays:
         enter_cache(k, page, c)
