@@ -2405,6 +2405,7 @@ class Kernel:
             self.come_near(task, pte.page)
         with self.no_error() as outcome:
             self.access(task, vpage, write)
+            self.back_to_user_mode()
         pte = task.mm.ptes.get(vpage)
         if "error" not in outcome and pte and pte.state == "present":
             self.count_access(task, pte.page)
@@ -2431,6 +2432,9 @@ class Kernel:
         if self.accesses or self.numa == "touch":
             counts = task.mm.container.accesses.setdefault(page.zone.node, [0, 0])
             counts[page.zone.node != task.node] += 1
+
+    def back_to_user_mode(self):
+        """A page's access is over."""
 
     def op_touch_read(self, task, vpages, value):
         for vpage in vpages:
@@ -2523,6 +2527,7 @@ class Kernel:
             self.access(task, vpage, write=vma is not None and private_anon and not vma.shared)
             if vpage in task.mm.ptes:
                 task.mm.ptes[vpage].locked = task.mm.ptes[vpage].state == "present"
+            self.back_to_user_mode()
 
     def op_munlock(self, task, vpages, value):
         for pte in task.mm.range(vpages):
