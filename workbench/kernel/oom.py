@@ -312,7 +312,7 @@ def out_of_memory_2007(k, c):
             return kill_one(k, victim, worst, k.best)
     victim = select_victim(k, c)
     if victim == -2:
-        # the caller spins until the dying task is gone, and it never is (OO3), unless that is itself
+        # the caller spins until the dying task is gone, and it never is (OO3); or it is that task
         k.hung = 0 if dying(k) else 1
         return NOTHING
     if victim >= 0:
