@@ -4,7 +4,7 @@ import pytest
 from strategies import PROFILES, random_case
 from test_twin import case_fails, report
 
-from workbench import TraceBuilder, schemes
+from workbench import TraceBuilder, replay, schemes
 from workbench.kernel import OUTCOMES, Knobs, Machine, check, simulate, stepped
 from workbench.schemes import PROMISES, contract
 
@@ -228,3 +228,25 @@ def test_twin_agrees_about_the_separate_limit(rule, profile):
                 case.trace.values[i] = text.replace("rss_limit", "pgcache_limit")
         message = case_fails(case, f"{rule}:cache=separate", "interpreted", True)
         assert not message, report(case, f"{rule}:cache=separate", "interpreted", message)
+
+
+# ---- in the tables -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("label, told", [
+    ("first_touch", {}), ("first_touch:cache=joint", {"cached": [0, 3, 3, 1]}),
+    ("first_touch:cache=separate", {"cached": [0, 1, 1, 1], "cached_failcnt": [0, 1, 1, 1]}),
+])  # fmt: skip
+def test_tables_tell_what_is_cached(label, told):
+    """A reads three pages, B maps two of them; two pages are A's separate limit."""
+    b = one(None, file=3)
+    b.set_limit("A", "pgcache_limit=2")
+    b.read("a", "f"), b.map("b", "f"), b.touch_read("b", "f", range(2))
+    done = replay(b.build(), label, engine="interpreted", samples=4)
+    table, summary = done.table(), done.summary().set_index("container")
+    assert list(summary.columns)[11:] == list(told)
+    found = {}
+    for row in table[table.container == "A"].itertuples():
+        if row.metric.startswith("cached"):
+            found.setdefault(row.metric, []).append(row.value)
+    assert found == told and all(summary[name]["A"] == told[name][-1] for name in told)

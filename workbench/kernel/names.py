@@ -130,7 +130,7 @@ LIVES = (
 # what a sample notes of each container; from `bill` on only some schemes count it (Parts.counts)
 SAMPLED = (
     "usage", "limit", "failcnt", "mapped", "procs", "files", "minor_faults", "major_faults", "css",
-    "bill", "vswap", "penalty", "unused", "swapped", "oom_failcnt",
+    "bill", "vswap", "penalty", "unused", "swapped", "oom_failcnt", "cached", "cached_failcnt",
 )  # fmt: skip
 SAMPLE_WIDTH = len(SAMPLED)
 

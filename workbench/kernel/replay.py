@@ -349,6 +349,8 @@ def take_sample(k, i):
         k.sample[at + 12] = k.unused[c]
         k.sample[at + 13] = k.swapped[c]
         k.sample[at + 14] = k.oom_failcnt[c]
+        k.sample[at + 15] = k.cached[c]
+        k.sample[at + 16] = k.cached_failcnt[c]
         at += SAMPLE_WIDTH
     for z in range(k.zones):
         k.sample[at] = k.zone_anon[z]

@@ -94,7 +94,7 @@ class Comparison:
 
     def summary(self):
         """One row per scheme and container: `scheme`, then the columns of `Run.summary`."""
-        extra = list(dict.fromkeys(c for r in self.runs for c in r.scheme.parts.counts))
+        extra = list(dict.fromkeys(c for r in self.runs for c in r.scheme.parts.counted))
         columns = ("scheme", *tables.COLUMNS["summary"], *extra)
         plain = len(columns) - len(extra)
 
@@ -102,7 +102,7 @@ class Comparison:
             for run in self.runs:
                 for row in tables.summary(run):
                     cells = (run.scheme.label, *row)
-                    own = dict(zip(run.scheme.parts.counts, cells[plain:], strict=True))
+                    own = dict(zip(run.scheme.parts.counted, cells[plain:], strict=True))
                     yield (*cells[:plain], *(own.get(name) for name in extra))
 
         return tables.frame(columns, rows())

@@ -220,7 +220,7 @@ def same_for_all(values: list) -> Any:
 
 def container_checks() -> dict[str, tuple[str, Callable, Callable]]:
     columns = {"failcnt": "failcnt", "css": "css", "mapped": "mapped", "listed": "held"}
-    columns |= {name: name for name in ("unused", "swapped", "oom_failcnt")}
+    columns |= {name: name for name in ("unused", "swapped", "oom_failcnt", "cached")}
     found: dict[str, tuple[str, Callable, Callable]] = {
         name: ("containers", as_number, lambda look, s, column=column: look.container(column, s))
         for name, column in columns.items()

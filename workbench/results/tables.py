@@ -32,9 +32,11 @@ METRICS = {
     "unused": "pages",
     "swapped": "pages",
     "oom_failcnt": "kills",
+    "cached": "pages",
+    "cached_failcnt": "refusals",
 }
 # metrics that only some schemes count; in `summary` after the others
-EXTRA = ("bill", "vswap", "penalty", "unused", "swapped", "oom_failcnt")
+EXTRA = ("bill", "vswap", "penalty", "unused", "swapped", "oom_failcnt", "cached", "cached_failcnt")
 FRAME_KINDS = ("anon", "file", "special", "kernel")
 COLUMNS = {
     "table": ("scenario", "scheme", "container", "time", "metric", "value", "unit"),
@@ -102,7 +104,7 @@ def tidy(run) -> Iterator[tuple]:
     One more row per container, at the end: `peak`, the highest usage, between samples too.
     """
     label, unit, k = run.scheme.label, run.state.unit, run.state
-    counts = run.scheme.parts.counts
+    counts = run.scheme.parts.counted
     for time, books, _ in samples(run):
         for name, fields in zip(run.containers, books, strict=True):
             for (metric, what), value in zip(METRICS.items(), fields, strict=True):
@@ -116,7 +118,7 @@ def tidy(run) -> Iterator[tuple]:
 
 def summary_columns(run) -> tuple[str, ...]:
     """The columns of `summary`: what every scheme counts, then what only this one does."""
-    return (*COLUMNS["summary"], *run.scheme.parts.counts)
+    return (*COLUMNS["summary"], *run.scheme.parts.counted)
 
 
 def summary(run) -> Iterator[tuple]:
@@ -125,7 +127,8 @@ def summary(run) -> Iterator[tuple]:
     usage, peak: what the scheme charged (peak: highest ever). rss, pss, uss: pages it really maps,
     shared pages divided among their containers, unshared pages. kills: tasks killed because this
     container was at its limit; lost: tasks of this container killed, whoever was at a limit. Last
-    comes what only this scheme counts, such as the `bill` of dual_count.
+    comes what only this scheme counts, such as the `bill` of dual_count, or under cache=joint and
+    cache=separate `cached`: pages it pays for that lie in the caches, mapped by nobody.
     """
     k, kills = run.state, list(oom(run))
     rss, pss, uss = run.truth()
@@ -144,7 +147,7 @@ def summary(run) -> Iterator[tuple]:
             int(k.major_faults[c]),
             sum(row[4] == name for row in kills),
             sum(row[8] == name for row in kills),
-            *(shown(what, getattr(k, what)[c], k.unit) for what in run.scheme.parts.counts),
+            *(shown(what, getattr(k, what)[c], k.unit) for what in run.scheme.parts.counted),
         )
 
 

@@ -130,6 +130,12 @@ class Parts:
             raise ValueError(reason)
 
     @property
+    def counted(self) -> tuple[str, ...]:
+        """`counts`, and what the add-on +PC counts."""
+        own = {"joint": ("cached",), "separate": ("cached", "cached_failcnt")}
+        return self.counts + own.get(self.cache, ())
+
+    @property
     def per_pair(self) -> bool:
         """One charge record per (page, container) instead of one per page."""
         return self.record == "pair"
