@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from workbench import cli, schemes
-from workbench.cli import text
+from workbench.cli import source, text
+from workbench.kernel import ZoneSet
 from workbench.trace import Trace, TraceBuilder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -293,6 +294,9 @@ def test_the_main_job(call, here):
     ("compare shared_page --scheme none --scheme frction", "did you mean fraction?"),
     ("run shared_page --engine fast", "compiled, interpreted"),
     ("run shared_page --limit Z=4", "no container 'Z'"),
+    ("run shared_page --set zone_sets=A+Z:60", "no container 'Z'"),
+    ("run shared_page --set zone_sets=A+B:many", "'many' is no number of frames"),
+    ("run shared_page --scheme zone --set zone_sets=A+B,B+C", "B is in two sets"),
     ("run shared_page --limit A", "write --limit CONTAINER=64MiB"),
     ("run shared_page --limit A=4 --limit A=5", "given twice"),
     ("run shared_page --limit A=4q", "size '4q'"),
@@ -403,6 +407,23 @@ def test_a_touch_outside_every_mapping(call, here, trace):
     _, err = call("run", name, code=2)
     assert "event 1: task pa touches page 0 of lib, which it has not mapped" in err
     assert "has not mapped" in call("trace", "check", name, code=2)[0]
+
+
+def test_zone_sets():
+    """Sizes, paths (of a server, too) and pools, as `Machine` takes them."""
+    found = source.zone_sets("A+B:60,C:srv:/export:/usr:9,D:pooled", list("ABCD"))
+    usual = ZoneSet(("D",)).paths
+    assert [(s.containers, s.frames, s.paths, s.pooled) for s in found] == [
+        (("A", "B"), 60, usual, False), (("C",), 9, ("srv:/export", "/usr"), False),
+        (("D",), 0, usual, True),
+    ]  # fmt: skip
+
+
+def test_a_pool_from_the_command_line(call):
+    """Members of a pool have no zone of their own, so nothing is charged to them."""
+    apart = call(*SMALL, "--scheme", "zone", "--set", "zone_sets=A+B:60")[0]
+    pooled = call(*SMALL, "--scheme", "zone", "--set", "zone_sets=A+B:60:pooled")[0]
+    assert "A ends at 0 pages" in pooled and "A ends at 0 pages" not in apart
 
 
 def test_output_that_cannot_be_written_is_3(call, here, trace):

@@ -80,7 +80,7 @@ ParamOption = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KNOB=VALUE", help="A knob of the kernel; frames; swap."),
+    typer.Option("--set", metavar="KNOB=VALUE", help="A knob; frames; swap; zone_sets."),
 ]
 Output = Annotated[
     Path | None,

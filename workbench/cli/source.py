@@ -58,6 +58,43 @@ def parameter(known: Any, text: str) -> Any:
     return number(text, known.name) if text.lstrip("-").isdigit() else pages(text)
 
 
+OF_MACHINE = ("frames", "swap", "zone_sets")
+
+
+def zone_sets(text: str, containers: list[str]) -> tuple:
+    """`A+B:60,C+D:pooled`: sets of containers; after colons the size of their zone in frames (else
+    half of what is left), `pooled`, and paths that lie in it (/usr, server:/export)."""
+    from workbench.kernel import ZoneSet
+
+    sets = []
+    for one in text.split(","):
+        names, *words = one.split(":")
+        given: dict[str, Any] = {"containers": tuple(names.split("+"))}
+        paths = []
+        for n, word in enumerate(words):
+            if word == "pooled":
+                given["pooled"] = True
+            elif word.isdigit():
+                given["frames"] = int(word)
+            elif word.startswith("/"):
+                server = words[n - 1] + ":" if n and plain(words[n - 1]) else ""
+                paths.append(server + word)
+            elif not (plain(word) and words[n + 1 : n + 2] and words[n + 1].startswith("/")):
+                raise Mistake(f"--set zone_sets={one}: {word!r} is no number of frames, no path "
+                              "and not pooled; write A+B:60:/usr or A+B:60:pooled")  # fmt: skip
+        for name in given["containers"]:
+            if name not in containers:
+                raise Mistake(f"--set zone_sets={one}: no container {name!r}"
+                              f"{guess(name, containers)}")  # fmt: skip
+        sets.append(ZoneSet(**given, **({"paths": tuple(paths)} if paths else {})))
+    return tuple(sets)
+
+
+def plain(word: str) -> bool:
+    """Not a size, a path or `pooled`: a server's name."""
+    return bool(word) and word != "pooled" and not word.isdigit() and not word.startswith("/")
+
+
 class Source:
     """What `run`, `compare` and `explain` replay: a scenario, or a trace in a file."""
 
@@ -90,15 +127,17 @@ class Source:
             self.trace = self.placed(trace, machine.nodes)
             self.thing = Named(trace_name(given), self.trace)
         knobs: dict[str, Any] = {}
-        of_machine: dict[str, int] = {}
+        of_machine: dict[str, Any] = {}
         known = {f.name: f.default for f in fields(Knobs)}
         for key, text in pairs(settings, "--set", "knob=value").items():
             if key in ("frames", "swap"):
                 of_machine[key] = number(text, f"--set {key}")
+            elif key == "zone_sets":
+                of_machine[key] = zone_sets(text, [c.name for c in self.trace.containers])
             elif key in known:
                 knobs[key] = like(known[key], text, f"--set {key}")
             else:
-                raise Mistake(f"unknown knob {key!r}{guess(key, [*known, 'frames', 'swap'])}")
+                raise Mistake(f"unknown knob {key!r}{guess(key, [*known, *OF_MACHINE])}")
         self.options: dict[str, Any] = knobs | {
             "machine": replace(machine, **of_machine),
             "engine": choose(engine, self.trace),

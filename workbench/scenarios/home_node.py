@@ -9,7 +9,7 @@ from workbench.kernel import STATS
 from workbench.kernel.config import COSTS_NS
 from workbench.trace import TraceBuilder
 
-from .parts import Nodes, Place, Scenario, Size, finish, knobs, machine, settle
+from .parts import GRANULE, Nodes, Place, Scenario, Size, finish, knobs, machine, settle
 
 TITLE = "Away from the home node"
 SOURCE = "Dave Hansen, 13 Mar 2007; Mel Gorman, 14 Mar 2007; Paul Menage, 18 Mar 2007"
@@ -98,7 +98,7 @@ def build(
         "Pages that are touched by a task elsewhere come only if nobody else maps them.",
         "Accesses are counted, so hits take the long way through the engine.",
     )
-    chosen = replace(knobs(size), numa=policy, accesses=True)
+    chosen = replace(knobs(size), numa=policy, accesses=True, granule=GRANULE)
     return finish(__name__, b.build(), machine(nodes, 512), chosen, parameters,
                   expect(nodes, moved, policy, passes), notes)  # fmt: skip
 

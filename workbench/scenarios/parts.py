@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Annotated, Literal
 
@@ -17,6 +17,7 @@ Place = dict[str, int] | str | None
 Limit = Annotated[int, range(1, 1 << 30)] | None  # pages
 Number = float | int | str
 PLACES = ("spread", "together")
+GRANULE = 16  # frames (O14)
 STANDARD = 4096  # frames of the whole machine, on however many nodes
 
 
@@ -109,9 +110,16 @@ def finish(module: str, trace: Trace, machine: Machine, knobs: Knobs, parameters
            expected: dict, notes: tuple[str, ...] = (), **rules: str) -> Scenario:  # fmt: skip
     """The scenario of a story module: its names, and what `build` made.
 
-    `rules` are the open rules it turns, `O14="..."`; O1 and O13 are seen in the knobs.
+    `rules` are the open rules it turns, `O14="..."`; O1 and O13 are seen in the knobs. At full size
+    zones are made of granules of 16 frames, where all of them can be.
     """
     told = sys.modules[module]
+    zones = [box.limit for box in trace.containers if box.limit is not None]
+    zones += [one.frames for one in machine.zone_sets]
+    if parameters["size"] == "full" and knobs.granule == 1 and not any(n % GRANULE for n in zones):
+        knobs = replace(knobs, granule=GRANULE)
+    if machine.zone_sets and knobs.granule == 1:
+        rules.setdefault("O14", f"zones of any size, not of whole granules of {GRANULE} frames")
     if knobs.cluster != Knobs().cluster:
         rules.setdefault("O13", f"reclaim in clusters of {knobs.cluster}, for small containers")
     return Scenario(
