@@ -148,6 +148,8 @@ def room(k, i, op, t):
     need = 3
     if op <= TOUCH_WRITE or op == MLOCK:
         need += k.ev_count[i] + (k.ev_count[i] >> 9)
+        if k.resident:
+            need += k.ev_count[i]  # a file's page and the private copy of it are two charges
         if need <= k.spare:
             k.spare -= need
             return True
