@@ -368,6 +368,8 @@ def test_marks_must_be_sampled():
 @pytest.mark.parametrize("name", STORIES)
 @pytest.mark.parametrize("scheme", ["none", "first_touch", "zone"])
 def test_places_are_honoured(name, scheme):
+    if scheme == "zone" and "zone" not in (scenarios.schemes_of(name) or ("zone",)):
+        pytest.skip("limits that add up to more than the memory are no zones")
     boxes = list(story(name).parameters["place"])
     given = {box: 1 + i % 3 for i, box in enumerate(boxes)}
     s = scenarios.get(name, nodes=4, place=given)
@@ -395,6 +397,8 @@ def test_places_are_honoured(name, scheme):
         assert used == {1, 2}  # new pages are local where the tasks have gone
     elif name == "pool_or_partition" and scheme == "none":
         assert used == {0, 1, 2, 3}  # a pool is a pool
+    elif name in ("innocent_pays", "ramfs", "how_often", "read_or_mapped") and scheme != "zone":
+        assert used >= set(given.values())  # they fill their nodes, or more
     elif name in ("sparse_reader", "many_mappings") and scheme != "zone":
         assert used == {0, 1, 2, 3}  # it fills the machine, whatever node it runs on
     else:
@@ -404,6 +408,8 @@ def test_places_are_honoured(name, scheme):
 @pytest.mark.parametrize("name", STORIES)
 @pytest.mark.parametrize("place", ["spread", "together"])
 def test_every_scheme_fits_into_four_nodes(name, place):
+    if "zone" not in (scenarios.schemes_of(name) or ("zone",)):
+        pytest.skip("limits that add up to more than the memory are no zones")
     s = scenarios.get(name, nodes=4, place=place)
     nodes = list(s.parameters["place"].values())
     assert nodes == [i % 4 if place == "spread" else 0 for i in range(len(nodes))]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import dataclass, field, replace
+from random import Random
 from types import ModuleType
 from typing import Annotated, Literal
 
 from workbench.kernel import Knobs, Machine, State, did_you_mean
-from workbench.kernel.names import SAMPLE_WIDTH
+from workbench.kernel.names import OUTCOMES, PARTITION, RESIDENT, SAMPLE_WIDTH
 from workbench.trace import Op, Trace
 
 Size = Literal["small", "full"]
 Nodes = Literal[1, 4]
 Place = dict[str, int] | str | None
 Limit = Annotated[int, range(1, 1 << 30)] | None  # pages
+Pattern = Literal["cyclic", "uniform", "skewed"]
 Number = float | int | str
 PLACES = ("spread", "together")
 GRANULE = 16  # frames (O14)
@@ -237,3 +240,42 @@ def killed_at(trace: Trace, k: State, tasks: set[str]) -> str:
             marks = [m for m in trace.rows(Op.mark) if m > k.kill_event[i]]
             return trace.values[trace.value[marks[0]]]
     return "no"
+
+
+def order(pattern: Pattern, pages: int, accesses: int, rng: Random) -> list[int]:
+    """Which page each access goes to: one after another, any, or by Zipf's law (1/rank)."""
+    if pattern == "cyclic":
+        return [i % pages for i in range(accesses)]
+    weights = [1 / (rank + 1) for rank in range(pages)] if pattern == "skewed" else None
+    shuffled = rng.sample(range(pages), pages)
+    return rng.choices(shuffled, weights, k=accesses)
+
+
+def outcomes(trace: Trace, k: State, task: str, since: str = "", half: bool = False) -> Counter:
+    """How often the task's accesses were a hit, minor, major, ... after a mark; `half`: of what
+    is left, the later half."""
+    who = next(i for i, t in enumerate(trace.tasks) if t.name == task)
+    marks = [i for i in trace.rows(Op.mark) if trace.values[trace.value[i]] == since]
+    start, counts = marks[0] if marks else 0, (Op.touch_read, Op.touch_write, Op.read, Op.write)
+    rows = sorted(i for op in counts for i in trace.rows(op) if i > start and trace.task[i] == who)
+    rows = rows[len(rows) // 2 :] if half else rows
+    return Counter(OUTCOMES[k.ev_outcome[i]] for i in rows)
+
+
+def faults_of(count: Counter) -> int:
+    """Of `outcomes`: those that were no hit."""
+    return sum(count[name] for name in ("minor", "cow", "major", "swapin"))
+
+
+def frames_of(trace: Trace, k: State, *names: str) -> int:
+    """Frames that hold pages of these objects at the end, each container's copies included."""
+    copies = range(1, k.containers) if k.placement == PARTITION else ()
+    starts = [0, *(k.copies_at + c * k.vpages for c in copies)]
+    found = 0
+    for i, o in enumerate(trace.objects):
+        if o.name in names:
+            for start in starts:
+                first = start + k.obj_base[i]
+                flags = (int(k.page_flags[p]) for p in range(first, first + o.pages))
+                found += sum(flag & RESIDENT != 0 for flag in flags)
+    return found
