@@ -12,7 +12,7 @@ from workbench.trace import TraceBuilder
 from .parts import Books, Nodes, Place, Scenario, Size, finish, knobs, machine, settle
 
 TITLE = "Libraries are mapped private"
-SOURCE = "Mel Gorman, 14 and 20 Mar 2007 (MAP_SHARED tells the zone; read strictly, the workbench)"
+SOURCE = "Mel Gorman, 20 Mar 2007 (MAP_SHARED tells the zone); that loaders map privately, ours"
 QUESTION = "Does the flag of a mapping tell that a library is shared?"
 PLOT = "where the library's pages lie; the first user's charge"
 _MISSED = "Mapped privately, all of it lies in the first user's zone, none in the shared one."

@@ -77,16 +77,13 @@ class Scenario:
         label, scheme = str(scheme), str(scheme).partition(":")[0]
         scheme = label if label in self.expected else scheme
         said = self.expected.get(scheme, {})
-        return [
-            {
-                "quantity": name,
-                "predicted": said.get(name),
-                "measured": value,
-                "agrees": agrees(said[name], value) if name in said else None,
-                "because": self._because(scheme, name, value) if name in said else None,
-            }
-            for name, value in self.measure(state).items()
-        ]
+        rows: list[dict[str, object]] = []
+        for name, value in self.measure(state).items():
+            right = agrees(said[name], value) if name in said else None
+            why = self._because(scheme, name, value) if right is False else None
+            rows.append({"quantity": name, "predicted": said.get(name), "measured": value,
+                         "agrees": right, "because": why})  # fmt: skip
+        return rows
 
     def _because(self, scheme: str, quantity: str, value: Number) -> str | None:
         for given, who, what, measured, why in getattr(_module(self.name), "DISAGREES", ()):

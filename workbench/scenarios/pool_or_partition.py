@@ -62,6 +62,9 @@ def build(
     place: Place = None,
     demand: Literal["even", "skewed", "rotating", "scanner"] = "even",
     sets: Literal[0, 2, 5] = 0,
+    overcommit: Annotated[int, range(1, BOXES + 1)] = 1,
+    granule: Annotated[int, range(1, 101)] = 1,
+    resize: Annotated[int, range(0, 1_000_001)] = 0,
     accesses: Annotated[int, range(1_000, 10_000_001)] | None = None,
     seed: Annotated[int, range(0, 1 << 20)] = 1,
 ) -> Scenario:
@@ -71,6 +74,9 @@ def build(
     even: everybody equally often; skewed: the i-th 1/i as often as the first; rotating: nine of ten
     by one, a tenth of the time each; scanner: half by the tenth, which reads page after page.
     sets: pools of so many containers (schemes with zones only; 0: none)
+    overcommit: limits are so many tenths each (schemes without zones only)
+    granule: frames of the blocks that zones are made of
+    resize: after so many accesses limits become as large as the shares in them (0: never)
     """
     scale = 1 if size == "small" else 20
     accesses = accesses or 10_000 * scale
@@ -80,12 +86,13 @@ def build(
     frames, pages = FRAMES * scale, PAGES * scale
     b = TraceBuilder()
     for c in boxes:
-        b.task(c.lower(), b.container(c, frames // BOXES), where[c])
+        b.task(c.lower(), b.container(c, overcommit * frames // BOXES), where[c])
         b.file(f"file {c}", pages * (10 if demand == "scanner" and c == "C10" else 1))
         b.map(c.lower(), f"file {c}")
     weights = [(i + 1) ** -0.8 for i in range(pages)]
     order = {c: rng.sample(range(pages), pages) for c in boxes}
     shares = [1 / (i + 1) if demand == "skewed" else 1 for i in range(BOXES)]
+    limits, least, used = dict.fromkeys(boxes, frames // BOXES), frames // 50, [0] * BOXES
     at, ranks = 0, rng.choices(range(pages), weights, k=accesses)
     for n, rank in enumerate(ranks):
         i = rng.choices(range(BOXES), shares)[0]
@@ -97,8 +104,16 @@ def build(
         if demand == "scanner" and i == BOXES - 1:
             page, at = at, (at + 1) % (10 * pages)
         b.touch_read(boxes[i].lower(), f"file {boxes[i]}", page, 1)
+        used[i] += 1
+        if resize and not (n + 1) % resize:
+            share = {c: least + (frames - BOXES * least) * u // resize
+                     for c, u in zip(boxes, used, strict=True)}  # fmt: skip
+            for c in sorted(boxes, key=lambda c: share[c] - limits[c]):  # who shrinks, first
+                b.set_limit(c, share[c])
+            limits, used = share, [0] * BOXES
     b.mark("end")
     parameters = {"size": size, "nodes": nodes, "place": where, "demand": demand, "sets": sets,
+                  "overcommit": overcommit, "granule": granule, "resize": resize,
                   "accesses": accesses, "seed": seed}  # fmt: skip
     notes = (
         "Loads are invented, as those of the toy check that the prediction is from; only the even "
@@ -114,17 +129,31 @@ def build(
         zone_sets=tuple(ZoneSet(tuple(boxes[i : i + sets]), sets * frames // BOXES, pooled=True)
                         for i in pools),
     )  # fmt: skip
-    chosen = replace(knobs(size), task_frames=0, page_tables=False)
-    return finish(__name__, b.build(), whole, chosen, parameters, expect(demand, sets), notes)
+    chosen = replace(knobs(size), task_frames=0, page_tables=False, granule=granule)
+    said = expect(demand, sets) if overcommit == 1 and not resize else {}
+    return finish(__name__, b.build(), whole, chosen, parameters, said, notes)
 
 
 def measure(trace, k) -> dict[str, float]:
-    """Hits in the second half, of all but a scanner; frames that are free at the end."""
+    """Hits in the second half, of all but a scanner; which of its misses one LRU list of all memory
+    would have spared; frames that are free at the end."""
     half, wide = len(trace) // 2, max(o.pages for o in trace.objects)
     scanner = {t for t, o in enumerate(trace.objects) if o.pages == wide > trace.objects[0].pages}
-    rows = [i for i in trace.rows(Op.touch_read) if i >= half and trace.task[i] not in scanner]
-    missed = sum(1 for i in rows if k.ev_outcome[i] == MAJOR)
+    size = sum(int(k.zone_frames[z]) for z in range(k.zones))
+    kept: dict[tuple[int, int], None] = {}  # what that list would hold, oldest first
+    seen = missed = spared = 0
+    for i in trace.rows(Op.touch_read):
+        page = (trace.target[i], trace.page[i])
+        young = kept.pop(page, 0) is None
+        kept[page] = None
+        if len(kept) > size:
+            del kept[next(iter(kept))]
+        if i >= half and trace.task[i] not in scanner:
+            seen += 1
+            missed += k.ev_outcome[i] == MAJOR
+            spared += k.ev_outcome[i] == MAJOR and young
     return {
-        "hit ratio": 1 - missed / len(rows),
+        "hit ratio": 1 - missed / seen,
+        "misses one LRU had spared": spared / missed,
         "idle frames": sum(int(k.zone_free[z]) for z in range(k.zones)),
     }
