@@ -16,11 +16,11 @@ EXPECTED = (*VERDICTS, "open")
 KINDS = ("proposal", "claim", "requirement", "objection", "question", "attack", "estimate")
 CONFIDENCE = {"H": "high", "M": "medium", "L": "low", "?": "unknown"}
 SOURCES = {  # what a case runs -> the other keys it must have
-    "scenario": ("scheme", "quantity"), "arithmetic": (), "counter": ("property",),
+    "scenario": ("scheme", "quantity"), "arithmetic": (), "counter": ("property",), "simulated": (),
     "promise": ("scheme",), "feature": ("scheme",),
 }  # fmt: skip
 OPTIONAL = {"scenario": ("with",), "arithmetic": ("unit",), "counter": ("switch",),
-            "promise": (), "feature": ()}  # fmt: skip
+            "simulated": ("unit",), "promise": (), "feature": ()}  # fmt: skip
 REQUIRED = ("who", "day", "subject", "says", "kind", "expected", "confidence")
 TEXTS = (*REQUIRED, "decides", "because", "on", "not_testable")
 THRESHOLD = re.compile(
@@ -37,7 +37,7 @@ class LedgerError(ValueError):
 class Case:
     """One comparison, with its threshold stated before the run."""
 
-    source: str  # scenario, arithmetic, counter, promise or feature
+    source: str  # one of SOURCES
     what: str  # the scenario, the expression, the form, the promise or the feature
     holds: str  # "<= 1.5", "in 23..25", "== 'proved'"
     scheme: str = ""
@@ -66,7 +66,7 @@ class Case:
                 ">": not same and value > wanted}[found["op"]]  # fmt: skip
 
     def __str__(self) -> str:
-        if self.source == "arithmetic":
+        if self.source in ("arithmetic", "simulated"):
             return self.what
         if self.source == "counter":
             return f"{self.what} {self.property}" + f" ({self.switch})" * (
@@ -83,6 +83,8 @@ class Case:
             return f"workbench run {self.what} --scheme {self.scheme}{params}"
         if self.source == "counter":
             return f"workbench counters {self.what} --switch {self.switch}"
+        if self.source == "simulated":
+            return "workbench counters --simulate"
         if self.source == "promise":
             return f"workbench schemes check {self.scheme}"
         return "workbench schemes" if self.source == "feature" else ""

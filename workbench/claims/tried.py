@@ -7,11 +7,12 @@ import json
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 from workbench import scenarios, schemes
 from workbench.counters import judge
+from workbench.counters import simulate as counting
 from workbench.kernel import did_you_mean, simulate
 from workbench.schemes import PROMISES, matrix
 
@@ -123,6 +124,16 @@ def _counter(case: Case) -> Value:
     return "proved" if judge(case.what, case.property, case.switch).proved else "refuted"
 
 
+@cache
+def _counting(story: str, *given: object, **options: object) -> Value | dict[str, Value]:
+    tally = getattr(counting, story)(*given, **options)
+    return tally if isinstance(tally, int) else vars(tally)
+
+
+SIMULATIONS = {name: partial(_counting, name)
+               for name in ("races", "scaling", "fuzz", "reserves", "accepted")}  # fmt: skip
+
+
 def _scenario(case: Case) -> Value:
     def run(scenario: str = case.what, scheme: str = case.scheme, **given: object) -> dict:
         return measured(scenario, scheme, **((case.given if scenario == case.what else {}) | given))
@@ -142,6 +153,7 @@ RUN: dict[str, Callable[[Case], Value]] = {
     "scenario": _scenario,
     "arithmetic": lambda case: evaluate(case.what),
     "counter": _counter,
+    "simulated": lambda case: evaluate(case.what, **SIMULATIONS),
     "promise": lambda case: _looked_up(_promises, PROMISES, case),
     "feature": lambda case: _looked_up(_features, [f.name for f in matrix.FEATURES], case),
 }
