@@ -110,6 +110,29 @@ def test_a_word_is_not_held_against_a_number():
         claims.Case("counter", "K1", "<= 1", property="limit").passes("proved")
 
 
+def test_a_sum_over_runs_sees_them():
+    assert evaluate("sum(run(n)['x'] for n in (1, 2))", run=lambda n: {"x": n}) == 3
+
+
+def test_a_counters_simulation_is_a_case(tmp_path):
+    """X39: checking first passes the limit even without windows; one lock at a time does not."""
+    head = WHOLE.partition("[[C001.case]]")[0]
+    cases = """[[C001.case]]
+    simulated = "races('K2', 2)['most_held'] - 100"
+    unit = "pages"
+    holds = "> 0"
+    [[C001.case]]
+    simulated = "races('K1', 2)['most_held']"
+    holds = "== 100"
+    [[C001.case]]
+    simulated = "accepted('K1w', 0)"
+    holds = "== 5"
+    """
+    claim = claim_of(tmp_path, head + cases)
+    assert claims.settle(claim).verdict == "holds"
+    assert claim.cases[0].command() == "workbench counters --simulate"
+
+
 def test_promises_features_counters_and_arithmetic(tmp_path):
     head = WHOLE.partition("[[C001.case]]")[0]
     cases = """

@@ -79,7 +79,7 @@ def _compiled(expression: str):
 def evaluate(expression: str, **names: object) -> Value:
     """The value of an expression. Raises LedgerError: which expression, what is wrong."""
     try:
-        value = eval(_compiled(expression), {"__builtins__": {}}, NAMES | names)
+        value = eval(_compiled(expression), {"__builtins__": {}} | NAMES | names)
     except LedgerError:
         raise
     except KeyError as problem:
