@@ -981,7 +981,8 @@ class OpenVz(Beancounter):
             self.payers[page] = self.rings[page][0][0]
 
     def swapped(self, c):
-        return sum(page.slot and payer is c for page, payer in self.payers.items())
+        below = self.below(c)
+        return sum(page.slot and payer in below for page, payer in self.payers.items())
 
     def private(self, vma):
         kind = self.kernel.trace.objects[vma.object].kind
@@ -1000,9 +1001,18 @@ class OpenVz(Beancounter):
 
     def grants(self, c, more):
         """HARD: up to the barrier of privvmpages, or of vmguarpages."""
-        held = (c.rss.usage - c.kernel * self.unit) // self.unit + self.unused(c) + more
-        barriers = (c.rss.limit, self.barriers["vmguarpages"].get(c.name, 0))
-        return more <= 0 or any(held <= barrier for barrier in barriers)
+        for a in self.kernel.line(c) if more > 0 else ():
+            below = self.below(a)
+            kernel = sum(b.kernel for b in below)
+            held = (a.rss.usage - kernel * self.unit) // self.unit + more
+            held += sum(self.unused(b) for b in below)
+            if held > a.rss.limit and held > self.barriers["vmguarpages"].get(a.name, 0):
+                a.rss.failcnt += 1
+                return False
+        return True
+
+    def below(self, c):
+        return [b for b in self.kernel.containers if c in self.kernel.line(b)]
 
     def refuses_map(self, mm, new, vpages):
         """The unused space of the mm as it is, and as it would be."""
@@ -1010,7 +1020,6 @@ class OpenVz(Beancounter):
         after = (space - set(vpages)) | (set(vpages) if self.private(new) else set())
         if self.grants(mm.container, len(after - used) - len(space - used)):
             return False
-        mm.container.rss.failcnt += 1
         mm.denied = True
         return True
 
@@ -1046,9 +1055,9 @@ class OpenVz(Beancounter):
     def worst(self):
         """Who is furthest above its promise, if anybody is."""
         promised = self.barriers["oomguarpages"]
-        over = [c.rss.usage // self.unit + self.swapped(c) - promised.get(c.name, 0)
-                for c in self.kernel.containers]  # fmt: skip
-        return self.kernel.containers[over.index(max(over))] if max(over) > 0 else None
+        tops = [c for c in self.kernel.containers if len(self.kernel.line(c)) == 1]
+        over = [c.rss.usage // self.unit + self.swapped(c) - promised.get(c.name, 0) for c in tops]
+        return tops[over.index(max(over))] if max(over) > 0 else None
 
     def unlisted(self, c):
         return sum(p.kind == "shm" and self.creators[p.vpage[0]] is c for p in self.kernel.resident)
@@ -2064,6 +2073,8 @@ class Kernel:
                 continue
             other = task.mm.container
             outsider = c is not None and other is not c and not (c.zone and other.zone is c.zone)
+            if c and self.scheme.asks_for_space:
+                outsider = c not in self.line(other)
             if outsider and (strictly or "outsiders" not in self.quirks):
                 continue
             if task.row.oom_adj == OOM_DISABLE:
@@ -2595,7 +2606,7 @@ class Kernel:
             self.unborn(child)
             raise
         self.unborn(child)
-        home.rss.failcnt += 1
+        home.rss.failcnt += not self.scheme.asks_for_space  # which has counted it where it failed
         self.note("refused")
 
     def unborn(self, child):

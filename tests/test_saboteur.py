@@ -910,7 +910,8 @@ CODE = {
     "used address space is not counted": (
         "ubc", "count_used", sometimes(forget), "openvz", "sharing", "unused"),
     "every map is granted": (
-        "ubc", "granted", always_yes, "openvz", "reclaim", "outcome|failcnt|unused"),
+        "ubc", "refusing_space", lambda f: lambda k, c, pages: -1, "openvz", "reclaim",
+        "outcome|failcnt|unused"),
     "swap entries are nobody's": (
         "ubc", "slot_payer", lambda f: lambda k, page: -1, "openvz", "memory", "swapped"),
     "shared memory is free": ("ubc", "adopt", forget, "openvz", "sharing", "usage|css"),

@@ -22,7 +22,7 @@ from .pages import attach, count_frame, detach, rehouse, release_hold, remove
 from .reclaim import push_back
 from .tables import copy_of, find, find_vma, link, pte_at, sort_ptes, unlink, vpage_of, word_of
 from .zonelife import bury_zone, carry, found_zone, resize
-from .ubc import child_unused, granted, is_private, new_unused, private_area
+from .ubc import child_unused, is_private, new_unused, private_area, refusing_space
 from .virtual import forget_all
 from .zones import start_anew
 
@@ -144,12 +144,13 @@ def fork(k, t, child):
     if outcome != OK:
         return outcome
     parent = k.task_mm[t]
+    full = -1
     if k.ubc:
-        fits_in = granted(k, c, child_unused(k, parent))
-    else:
-        fits_in = not k.fork_check or fork_fits(k, parent, c)
-    if not fits_in:
-        k.failcnt[c] += 1
+        full = refusing_space(k, c, child_unused(k, parent))
+    elif k.fork_check and not fork_fits(k, parent, c):
+        full = c
+    if full >= 0:
+        k.failcnt[full] += 1
         undo_child(k, child)
         return REFUSED
     mm = new_mm(k, c)
@@ -459,8 +460,9 @@ def map_range(k, t, o, start, end, flags):
     mm = k.task_mm[t]
     o = copy_of(k, o, k.mm_container[mm])
     more = new_unused(k, mm, start, end, is_private(k, o, flags)) if k.ubc else 0
-    if more > 0 and not granted(k, k.mm_container[mm], more):
-        k.failcnt[k.mm_container[mm]] += 1
+    full = refusing_space(k, k.mm_container[mm], more) if more > 0 else -1
+    if full >= 0:
+        k.failcnt[full] += 1
         k.mm_denied[mm] = 1
         return REFUSED
     if k.obj_kind[o] == SHM and k.obj_path[o] == 0 and k.obj_vmas[o] == 0:

@@ -5,7 +5,7 @@ its physpages (`usage`). Swap slots are on `swapped`. Source: OpenVZ's kernel 2.
 Emelianov, Kirill Korotaev, 11 to 14 Mar 2007).
 """
 
-from .counters import charge, uncharge
+from .counters import charge, uncharge, within
 from .hooks import first_user
 from .names import ANON, HAS_ANON, KERNEL, KIND, PRESENT, PRIVATE, SHM, SPECIAL, ZERO
 from .tables import find, find_vma, object_of, vpage_of
@@ -72,11 +72,27 @@ def child_unused(k, mm):
     return total
 
 
-def granted(k, c, pages):
-    """May c have so many more pages of private address space? (HARD: up to the barrier of
-    privvmpages; up to that of vmguarpages in any case.)"""
-    held = (k.usage[c] - k.kernel[c] * k.unit) // k.unit + k.unused[c] + pages
-    return pages <= 0 or held <= k.limit[c] or held <= k.vmguar[c]
+def refusing_space(k, c, pages):
+    """The first of c and those above it that has no room for so many pages of private address
+    space more, or -1. (HARD: up to the barrier of privvmpages; up to that of vmguarpages in any
+    case.)"""
+    while c >= 0 and pages > 0:
+        held = private_held(k, c) + pages
+        if held > k.limit[c] and held > k.vmguar[c]:
+            return c
+        c = k.parent[c]
+    return -1
+
+
+def private_held(k, c):
+    """privvmpages of c and those below it, without kernel frames."""
+    kernel = k.kernel[c]
+    unused = k.unused[c]
+    for other in range(k.containers if k.tree else 0):
+        if other != c and within(k, other, c):
+            kernel += k.kernel[other]
+            unused += k.unused[other]
+    return (k.usage[c] - kernel * k.unit) // k.unit + unused
 
 
 def count_used(k, pte, mm, c, step):
@@ -112,12 +128,13 @@ def slot_payer(k, page):
 
 
 def worst_overdraft(k):
-    """The container furthest above its oomguarpages barrier, or -1: nobody is above it."""
+    """The container, of those that are below no other, furthest above its oomguarpages barrier, or
+    -1: nobody is above it."""
     worst = -1
     most = 0
     for c in range(k.containers):
         over = k.usage[c] // k.unit + k.swapped[c] - k.oomguar[c]
-        if over > most:
+        if over > most and k.parent[c] < 0:
             most = over
             worst = c
     return worst

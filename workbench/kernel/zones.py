@@ -5,6 +5,7 @@ container c > 0 sees nothing else, and its copy of object o is o + c * objects; 
 objects' own pages. Under reclaim=copy a container has copies of pages of files that were given up.
 """
 
+from .counters import within
 from .names import BY_FLAG, PARTITION, RESIDENT, SHARED_ZONE, SHM
 from .pages import free_page, remove
 from .tables import sort_ptes, vpage_of
@@ -26,7 +27,10 @@ def home_of(k, o, c, shared):
 
 
 def lives_with(k, other, c):
-    """Do two containers take their frames from one zone (or are they the same)?"""
+    """Do two containers take their frames from one zone (or are they the same)? Of beancounters:
+    is the one below the other?"""
+    if k.ubc:
+        return within(k, other, c)
     return other == c or (k.own_zone[c] >= 0 and k.own_zone[other] == k.own_zone[c])
 
 

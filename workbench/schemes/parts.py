@@ -176,10 +176,6 @@ REFUSALS = (
         "not record={record} with lists={lists}",
     ),
     Refusal(
-        lambda p: p.ubc and p.hierarchy == "tree",
-        "hierarchy=tree would charge address space to ancestors, which these beancounters do not",
-    ),
-    Refusal(
         lambda p: p.reclaim == "disown" and p.record == "pair",
         "reclaim=disown is about pages a container pays for and does not map; record=pair has none",
     ),
