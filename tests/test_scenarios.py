@@ -12,6 +12,7 @@ import re
 from functools import cache, lru_cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from workbench import scenarios, schemes
@@ -352,6 +353,7 @@ def test_agreement():
     assert agrees(1, 1.0 + 1e-9) and not agrees(1, 1.001)
     assert agrees((0.6, 0.7), 0.65) and not agrees((0.6, 0.7), 0.71)
     assert agrees("no", "no") and not agrees("no", 0)
+    assert agrees(1, np.float64(2)) is False  # whatever kind of number a measure is
 
 
 def test_marks_must_be_sampled():

@@ -103,7 +103,7 @@ def agrees(predicted: object, measured: Number, slack: float = 1e-6) -> bool:
         return predicted == measured
     low, high = predicted if isinstance(predicted, tuple) else (predicted, predicted)
     slack *= max(1.0, abs(high))
-    return low - slack <= measured <= high + slack
+    return bool(low - slack <= measured <= high + slack)
 
 
 def finish(module: str, trace: Trace, machine: Machine, knobs: Knobs, parameters: dict,

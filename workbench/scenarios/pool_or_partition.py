@@ -150,8 +150,8 @@ def measure(trace, k) -> dict[str, float]:
             del kept[next(iter(kept))]
         if i >= half and trace.task[i] not in scanner:
             seen += 1
-            missed += k.ev_outcome[i] == MAJOR
-            spared += k.ev_outcome[i] == MAJOR and young
+            missed += int(k.ev_outcome[i] == MAJOR)
+            spared += int(k.ev_outcome[i] == MAJOR and young)
     return {
         "hit ratio": 1 - missed / seen,
         "misses one LRU had spared": spared / missed,
