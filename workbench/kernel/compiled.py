@@ -660,13 +660,15 @@ class CompiledState(State):
             cells += [len(getattr(self, name)) for name in COLUMN]
         table = np.array(cells, np.int64)
         result = function(table.ctypes.data, *args)
-        self.__dict__.update(zip(SCALARS, scalars.tolist(), strict=True))
+        for name, value in zip(SCALARS, scalars.tolist(), strict=True):
+            setattr(self, name, value)
         return result
 
     def as_plain(self) -> State:
         """The same machine at this moment, to go on interpreted."""
         k = object.__new__(State)
-        for name, value in vars(self).items():
+        for name in [*COLUMN, *SCALARS, *vars(self)]:
             if name not in ("records", "addresses", "bases"):
+                value = getattr(self, name)
                 setattr(k, name, value.tolist() if isinstance(value, np.ndarray) else value)
         return k

@@ -42,6 +42,9 @@ class PlacementError(ValueError):
 class State:
     """Columns and scalars of `layout`, as attributes; lists here, numpy arrays in `compiled`."""
 
+    # found at a fixed place, not by name: saves 7 % of the time, interpreted
+    __slots__ = (*(name for columns in COLUMNS.values() for name in columns), *SCALARS, "__dict__")
+
     def new_column(self, bits: int, size: int):
         return [0] * size
 
