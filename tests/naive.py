@@ -3106,7 +3106,7 @@ class Kernel:
         virtual, spaces = isinstance(scheme, VirtualSwap), scheme.asks_for_space
         used, costs = self.frames_used(), scheme.penalties if virtual else {}
         failures = scheme.oom_failures if spaces else {}
-        pinned = sum(page.pinned for page in self.resident)
+        pinned = [page.pinned for page in self.resident].count(True)
         return {
             "usage": [self.units_used(c) for c in every],
             "failcnt": [c.rss.failcnt for c in every],
@@ -3157,7 +3157,7 @@ class Kernel:
         present = [0] * len(self.containers)
         for mm in self.mms:
             place = self.containers.index(mm.container)
-            present[place] += sum(pte.state == "present" for pte in mm.ptes.values())
+            present[place] += [pte.state for pte in mm.ptes.values()].count("present")
         return present
 
     def charged_pages(self, c):
