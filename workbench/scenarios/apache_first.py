@@ -115,9 +115,13 @@ def measure(trace, k) -> dict[str, float]:
     started = Books(trace, k, "all started")
     boxes = [c.name for c in trace.containers[1:]]
     failed = [int(n) for n in k.failcnt[1 : len(boxes) + 1]]
+    pays, text = [started.charge(c) for c in boxes], trace.objects[0].pages
     return {
         "first charged for text": started.charge(boxes[0]),
         "last charged for text": started.charge(boxes[-1]),
+        "largest / fair": max(pays) * len(boxes) / text,
+        "smallest / fair": min(pays) * len(boxes) / text,
+        "charged / text": sum(pays) / text,
         "first refused": failed[0],
         "others refused": sum(failed[1:]),
         "copies": int(k.stat[N_COPIES]),

@@ -150,6 +150,7 @@ def measure(trace, k) -> dict[str, float]:
         "error against own use": sum(abs(charge[c] - own[c]) for c in boxes) / sum(own.values()),
         "sum / mapped": books.sum() / mapped,
         "sum without the host / mapped": sum(charge.values()) / mapped,
+        "billed / mapped": sum(int(n) for n in k.bill[: k.containers]) / k.unit / mapped,
         "sum / frames": books.sum() / frames,
         "steps per fault": sum(int(k.stat[i]) for i in work) / faults,
         "records per mapped page": sum(int(k.held[c]) for c in range(k.containers)) / mapped,
