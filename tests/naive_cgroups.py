@@ -700,7 +700,7 @@ class CgroupKernel(Kernel):
         if pte is not None:
             page = pte.page
         elif self.trace.objects[vpage[0]].kind in ("file", "shm"):
-            page = self.cache.get(vpage)
+            page = self.cache.get((vpage, None))
         if page is None or not mask & (1 if page.kind == "anon" else 2):
             return None
         if page.zone is None:
