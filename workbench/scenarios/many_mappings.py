@@ -35,12 +35,12 @@ DISAGREES = [
 
 
 def expect(pages: int) -> dict[str, dict[str, object]]:
-    one = {"X charged": 1, "Y charged": pages, "X's tasks lost": 0, "first killed": "Y"}
+    one = {"X charged": 1, "Y charged": pages, "tasks of X lost": 0, "first killed": "Y"}
     some = (1, 1 << 30)
     return dict.fromkeys(PREDICTION, one) | {
-        "none": {"X charged": 0, "Y charged": 0, "X's tasks lost": 0},
-        "every_mapping": {"Y charged": pages, "X's tasks lost": some},
-        "zone": {"X's tasks lost": some, "first killed": "D"},
+        "none": {"X charged": 0, "Y charged": 0, "tasks of X lost": 0},
+        "every_mapping": {"Y charged": pages, "tasks of X lost": some},
+        "zone": {"tasks of X lost": some, "first killed": "D"},
     }
 
 
@@ -100,7 +100,7 @@ def measure(trace, k) -> dict[str, object]:
     return {
         "X charged": runs.charge("X"),
         "Y charged": runs.charge("Y"),
-        "X's tasks lost": procs - runs.mapped("X"),
-        "X's page tables and stacks": runs.kernel() - before.kernel(),
+        "tasks of X lost": procs - runs.mapped("X"),
+        "page tables and stacks of X": runs.kernel() - before.kernel(),
         "first killed": victims[0][0].upper() if victims else "nobody",
     }
