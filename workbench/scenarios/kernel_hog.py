@@ -1,8 +1,8 @@
-"""One read in every two megabytes of untouched memory: page tables that no limit on RSS sees."""
+"""Kernel memory that no limit on RSS sees: page tables, objects of many kinds, shared slabs."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from workbench.kernel import Machine
 from workbench.kernel.names import SAMPLE_WIDTH
@@ -21,11 +21,14 @@ PREDICTION = {
     "fraction": "As first touch.",
     "zone": "Contained: page tables come from the hog's own zone.",
 }
-CASES = [{}]
+CASES = [{}, {"form": "kinds"}, {"form": "kinds", "counted": 10}, {"form": "slab"}]
 BLOCK = 512  # pages that one page table maps
+KINDS, FEW, SLAB = 10, 2, 16  # kinds of object; frames a count leaves; files in a frame
 
 
-def expect() -> dict[str, dict[str, object]]:
+def expect(form: str, counted: int) -> dict[str, dict[str, object]]:
+    if form == "slab" or counted == KINDS:
+        return {scheme: {"machine ran out": "no"} for scheme in PREDICTION}
     out = {"hog charged at most": 0, "machine ran out": "yes"}
     return {"none": out, "first_touch": out, "every_container": out, "fraction": out,
             "zone": {"machine ran out": "no"}}  # fmt: skip
@@ -37,9 +40,15 @@ def build(
     place: Place = None,
     frames: Annotated[int, range(64, 1 << 16)] | None = None,
     tables: Annotated[int, range(8, 1 << 16)] | None = None,
+    form: Literal["tables", "kinds", "slab"] = "tables",
+    counted: Annotated[int, range(0, KINDS + 1)] = 0,
 ) -> Scenario:
     """The hog, with a limit of an eighth of a node's `frames` (256; full: 4,096), reads one page in
-    each of `tables` blocks (as many as there are frames); a neighbour has a quarter of a node."""
+    each of `tables` blocks (as many as there are frames); a neighbour has a quarter of a node.
+
+    kinds: instead it makes objects of ten kinds, of which `counted` have a count that stops them
+    slab: hog and neighbour open files in turn, the hog the first of every 16 that share a frame
+    """
     frames = frames or (256 if size == "small" else 4_096)
     tables = tables or frames * nodes
     where = settle(place, ["H", "N"], nodes)
@@ -51,11 +60,19 @@ def build(
     b.anon("own", used)
     b.touch_write("neighbour", "own")
     b.map("hog", "untouched")
-    for table in range(tables):
-        b.touch_read("hog", "untouched", table * BLOCK, 1)
+    if form == "tables":
+        for table in range(tables):
+            b.touch_read("hog", "untouched", table * BLOCK, 1)
+    for kind in range(KINDS if form == "kinds" else 0):
+        b.object(f"kind {kind + 1}", "kernel", frames * nodes)
+        b.write("hog", f"kind {kind + 1}", 0, FEW if kind < counted else None)
+    if form == "slab":
+        b.file("log", 1)
+    for i in range(frames // 16 * SLAB if form == "slab" else 0):
+        b.open("neighbour" if i % SLAB else "hog", "log")
     b.mark("the hog has read")
     parameters = {"size": size, "nodes": nodes, "place": where, "frames": frames,
-                  "tables": tables}  # fmt: skip
+                  "tables": tables, "form": form, "counted": counted}  # fmt: skip
     notes = (
         "Reading untouched anonymous memory maps the zero page: no frame, no charge, but the page "
         "table that holds the entry is a frame of the kernel's.",
@@ -63,12 +80,13 @@ def build(
         "No swap, so that nothing but the hog's page tables moves.",
     )
     each = Machine(nodes=nodes, frames=frames + 16, swap=0)
-    return finish(__name__, b.build(), each, knobs(size), parameters, expect(), notes)
+    return finish(__name__, b.build(), each, knobs(size), parameters, expect(form, counted),
+                  notes)  # fmt: skip
 
 
 def measure(trace, k) -> dict[str, float | str]:
-    """What the hog was ever charged, kernel frames at their most, and whether the machine's own OOM
-    killer had to act."""
+    """What the hog was ever charged, kernel frames at their most, whether the machine's own OOM
+    killer had to act; the hog's share of open files, and of kernel frames charged."""
     of_machine = [i for i in range(min(k.kills, k.kills_end)) if k.kill_container[i] < 0]
     first = 1 + SAMPLE_WIDTH * k.containers + 3  # kernel frames of the first zone in a sample
     most = max(
@@ -80,4 +98,6 @@ def measure(trace, k) -> dict[str, float | str]:
         "kernel frames at most": most,
         "machine ran out": "yes" if of_machine else "no",
         "hog killed": killed_at(trace, k, {"hog"}),
+        "share of open files": k.files[1] / max(1, k.files[1] + k.files[2]),
+        "share of frames charged": k.kernel[1] / max(1, k.kernel[1] + k.kernel[2]),
     }
