@@ -335,6 +335,10 @@ def test_containers(tmp_path):
     assert [t.container for t in trace.tasks] == ["A", "B"]
     mapped = pages_used(trace, TOUCHES, "file")
     assert len(mapped[1] & mapped[2]) > 0.9 * len(mapped[1])
+    command += ["--", "/bin/echo", "--", "c"]  # in no container, its own -- kept
+    done, trace = recorded(tmp_path, *command, options=["--container", "A"])
+    assert sorted(done.stdout.splitlines()) == ["-- c", "a --container", "b"]
+    assert [t.container for t in trace.tasks] == ["A", "B", "root"]
     shell = ["/bin/sh", "-c", "/bin/true & /bin/true & wait"]
     _, trace = recorded(tmp_path, *shell, options=["--subtrees"])
     assert [c.name for c in trace.containers] == ["root", "A", "B"]
@@ -420,6 +424,7 @@ def test_the_datasets_are_recorded_by_one_command(tmp_path):
     (["--", "/"], "cannot run /: a folder"),
     (["-o", "x.csv", "--", "true"], "FILE is *.zip"),
     (["--container", "A", "--", "true", "--container", "B", "--"], "B: no command after --"),
+    (["--container", "A", "--", "true", "--"], "root: no command after --"),
     (["-o", "no/such/folder.zip", "--", "true"], "no folder"),
 ])
 def test_mistakes(tmp_path, monkeypatch, capsys, words, said):

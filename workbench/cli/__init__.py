@@ -130,7 +130,7 @@ def main_job(
         (work / "summary.csv").write_text(csv_text(columns, rows), encoding="utf-8")
         everything = csv_text(tables.COLUMNS["table"], sampled)
         (work / "without_limits.csv").write_text(everything, encoding="utf-8")
-        headlines = type(tight)(run for run in tight if run.scheme.label in HEADLINES)
+        headlines = type(tight)(tight[scheme] for scheme in HEADLINES)
         save_chart(headlines.plot(), work / f"limit_{MAIN_LIMIT}", ("svg", "png"))
     say(f"chart and tables are in {Path('report').resolve()}{os.sep}")
 

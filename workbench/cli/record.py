@@ -11,20 +11,20 @@ from .text import Mistake, Trouble, say
 
 
 def commands_of(container: str | None, words: list[str]) -> list[Any]:
-    """The words after the first `--`, split where `--container NAME --` begins another command."""
+    """The words after the first `--`. With a container named, `--container NAME --` begins another
+    one's command, and a `--` alone the last command, which is in no container (root)."""
     from workbench.record import Command
 
-    groups, name = [], container or "A"
+    groups, box = [], container or "A"
     while True:
-        starts = (
-            i for i, word in enumerate(words)
-            if container and word == "--container" and words[i + 2 : i + 3] == ["--"]
-        )  # fmt: skip
-        cut = next(starts, len(words))
-        groups.append(Command(name, words[:cut]))
+        cut = words.index("--") if container and "--" in words else len(words)
+        named = 2 <= cut < len(words) and words[cut - 2] == "--container"
+        groups.append(Command(box, words[: cut - 2 * named]))
         if cut == len(words):
             break
-        name, words = words[cut + 1], words[cut + 3 :]
+        box, words, container = (
+            words[cut - 1] if named else "root", words[cut + 1 :], container if named else None,
+        )  # fmt: skip
     for command in groups:
         if not command.argv:
             raise Mistake(f"container {command.container}: no command after --")
@@ -43,7 +43,8 @@ def record(
     container: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Container of the command (A). For several side by "
-                     "side: --container X -- CMD... --container Y -- CMD..."),
+                     "side: --container X -- CMD... --container Y -- CMD... [-- CMD...], the last "
+                     "in no container."),
     ] = None,
     subtrees: Annotated[
         bool, typer.Option("--subtrees", help="Each direct child of CMD is a container, A, B, ...")
