@@ -115,6 +115,35 @@ def test_nodes_stack_up_to_the_frames_used(run):
     assert "its capacity of 32 frames" in ax.get_title("left") and ax.get_ylim()[1] > 32
 
 
+def test_usage_refusals_and_kills_by_node():
+    """By hand: B (node 1) maps 5 pages of a file and, on its node, 3 of its own; then 7 more.
+    Ten do not fit its limit of 9: b2 is killed there. The file lies on node 0, where A first read
+    it, but under every_container B pays for it too."""
+    b = TraceBuilder()
+    a = b.task("a", b.container("A"), 0)
+    b.container("B", 9)
+    tasks = [b.task(name, "B", 1) for name in ("b1", "b2")]
+    b.file("f", 5)
+    b.touch_read(a, "f")
+    b.touch_read(tasks[0], "f")
+    b.anon("h", 20)
+    b.touch_write(tasks[1], "h", 0, 3)
+    b.touch_write(tasks[1], "h", 3, 7)
+    story = b.build({"name": "two nodes"})
+    run = replay(story, "every_container", machine=Machine(nodes=2, swap=0), engine="interpreted")
+    rows = {(r.container, r.node, r.time, r.metric): r.value for r in run.placed().itertuples()}
+    last = len(story)
+    assert [rows["A", n, last, "usage"] for n in (0, 1)] == [5, 0]
+    assert [rows["B", n, last - 1, "usage"] for n in (0, 1)] == [5, 3]
+    refused = int(run.state.failcnt[2])
+    assert refused and [rows["B", n, last, "failcnt"] for n in (0, 1)] == [0, refused]
+    chart = run.plot("placed")
+    assert [ax.get_title("left") for ax in chart.axes[:2]] == ["node 0\n", "node 1\n1 killed"]
+    assert "b2 killed" in chart.sentence.partition("node 1:")[2]
+    numa = {(r.container, r.node): r.charged for r in run.numa().itertuples()}
+    assert numa["A", 0] == rows["A", 0, last, "usage"]
+
+
 def test_owners_draw_a_cell_per_page(both):
     mine = both["first_touch"].owners(at=4)
     ax = charts.owners(mine, containers=("root", "A", "B"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from workbench.kernel import did_you_mean
+from workbench.results import tables
 
 from .beside import beside, describe_beside
 from .contents import contents, describe_contents
@@ -18,11 +19,12 @@ from .matrix import describe_matrix, matrix
 from .multiples import describe_multiples, multiples
 from .nodes import describe_nodes, nodes
 from .owners import describe_owners, owners
+from .placed import describe_placed, placed
 from .style import Chart, dressed, sheet
 from .usage import describe_failcnt, describe_oom, describe_usage, failcnt, oom, usage
 from .verdicts import describe_verdicts, verdicts
 
-RUN = ("run", "usage", "failcnt", "oom", "nodes", "owners")
+RUN = ("run", "usage", "failcnt", "oom", "nodes", "owners", "placed")
 
 
 def figure_of(result, kind: str, **options) -> Chart:
@@ -50,6 +52,11 @@ def _of_run(run, kind: str, at: int | None = None) -> Chart:
     if kind == "nodes":
         data = run.nodes()
         chart, words = nodes(data)[0].figure, describe_nodes(data)
+    elif kind == "placed":
+        rows, where = tables.placed(run)
+        data = tables.frame("placed", rows)
+        chart, words = placed(data, kills, where)[0][0].figure, describe_placed(data, kills, where)
+        words = f"{name}, by node. {words}"
     elif kind == "owners":
         # at the end everything may be gone: then the busiest moment
         over = not any(run.usage_exact().values())
@@ -120,7 +127,7 @@ def save(result, folder: str | Path) -> list[Path]:
         charts = {"comparison": figure_of(result, "multiples")}
         tables = {"samples": result.table(), "summary": result.summary(), "oom": result.oom()}
     else:
-        charts = {kind: figure_of(result, kind) for kind in RUN[1:]}
+        charts = {kind: figure_of(result, kind) for kind in RUN[1:-1]}
         tables = {"samples": result.table(), "summary": result.summary(),
                   "oom_candidates": result.oom_candidates()}  # fmt: skip
     return save_result(folder, charts, tables, result.provenance())

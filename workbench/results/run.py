@@ -311,6 +311,10 @@ class Run:
         """Pages mapped and charged at the end, accesses if counted, by container and node."""
         return tables.frame("numa", tables.numa(self))
 
+    def placed(self):
+        """What each container pays for and is refused on every node, over time."""
+        return tables.frame("placed", tables.placed(self)[0])
+
     def owners(self, at: int | None = None):
         """Who pays for every page of every object, at the end or after `at` events."""
         k = self.state if at is None else self.state_at(at)
@@ -396,7 +400,7 @@ class Run:
 
     def plot(self, kind: str = "run", **options):
         """A matplotlib Figure: "run" (usage and failcnt), "usage", "failcnt", "oom", "nodes",
-        "owners"."""
+        "owners"; "placed": usage, failcnt and kills by container and node."""
         return charts().figure_of(self, kind, **options)
 
     def save(self, folder: str | Path) -> list[Path]:

@@ -48,6 +48,7 @@ COLUMNS = {
     "candidates": ("kill", "task", "container", "points", "chosen"),
     "nodes": ("scenario", "scheme", "time", "node", "zone", "kind", "frames", "capacity"),
     "numa": ("container", "node", "rss", "charged", "local", "remote"),
+    "placed": ("container", "node", "time", "metric", "value"),
     "owners": ("object", "page", "payers", "holders", "mapped_by", "resident"),
     "life": ("time", "event", "what", "container", "pages"),
 }  # fmt: skip
@@ -236,27 +237,66 @@ def numa(run) -> Iterator[tuple]:
     others (a zone: the frames in it). local, remote: accesses to the node's pages by its tasks
     there and elsewhere; missing unless they were counted (knob `accesses`).
     """
-    k, counts = run.state, {}
-    zoned = run.scheme.parts.placement != "any"
-    for page in range(k.pages_top):
-        if not k.page_flags[page] & RESIDENT:
-            continue
-        node = int(k.zone_node[k.page_zone[page]])
-        for c in users(k, page):
-            counts[c, node, "rss"] = counts.get((c, node, "rss"), 0) + 1
-        for c in () if zoned else holders(run, k, page):
-            counts[c, node, "charged"] = counts.get((c, node, "charged"), 0) + 1
-    for z in range(k.zones if zoned else 0):
-        if k.zone_owner[z] >= 0:
-            key = int(k.zone_owner[z]), int(k.zone_node[z]), "charged"
-            counts[key] = counts.get(key, 0) + int(k.zone_frames[z] - k.zone_free[z])
+    k = run.state
+    rss, charged = lying(k, lambda page: users(k, page)), charged_by_node(run, k)
     for c, name in enumerate(run.containers):
         for node in range(k.nodes):
-            rss, charged = (counts.get((c, node, what), 0) for what in ("rss", "charged"))
             near, far = int(k.near[c * k.nodes + node]), int(k.far[c * k.nodes + node])
-            if rss or charged or near or far:
-                accesses = (near, far) if k.counted else (None, None)
-                yield (name, node, rss, charged, *accesses)
+            pages = rss.get((c, node), 0), charged.get((c, node), 0)
+            if any(pages) or near or far:
+                yield (name, node, *pages, *((near, far) if k.counted else (None, None)))
+
+
+def lying(k, whose) -> dict[tuple[int, int], int]:
+    """(container, node) -> frames there of pages that are its own by `whose(page)`."""
+    found: dict[tuple[int, int], int] = {}
+    for page in range(k.pages_top):
+        if k.page_flags[page] & RESIDENT:
+            node = int(k.zone_node[k.page_zone[page]])
+            for c in whose(page):
+                found[c, node] = found.get((c, node), 0) + 1
+    return found
+
+
+def charged_by_node(run, k) -> dict[tuple[int, int], int]:
+    """(container, node) -> pages there that it pays for, alone or with others."""
+    if run.scheme.parts.placement == "any":
+        return lying(k, lambda page: holders(run, k, page))
+    found: dict[tuple[int, int], int] = {}
+    for z in range(k.zones):
+        if k.zone_owner[z] >= 0:
+            key = int(k.zone_owner[z]), int(k.zone_node[z])
+            found[key] = found.get(key, 0) + int(k.zone_frames[z] - k.zone_free[z])
+    return found
+
+
+def placed(run, rows: int = 60) -> tuple[list[tuple], list[int]]:
+    """`placed`: about `rows` times, and at every kill, what each container has on every node:
+    usage, the pages there that it pays for, alone or with others; failcnt, the refusals to it while
+    a task on that node ran (node 0 where no task did). And the node of every victim. Cost: a replay
+    event by event, and a walk over all pages for every row.
+    """
+    found, victims = [], []
+    step = max(1, len(run.trace) // rows)
+    refused: dict[tuple[int, int], int] = {}
+    before = [0] * len(run.containers)
+    for i, k in enumerate(run.walk()):
+        task, kills = int(run.trace.task[i]), run.kills_in(k)
+        node = max(0, int(k.task_node[task])) if task >= 0 else 0
+        now = [int(k.failcnt[c]) for c in range(k.containers)]
+        for c, (old, new) in enumerate(zip(before, now, strict=True)):
+            if old != new:
+                refused[c, node] = refused.get((c, node), 0) + new - old
+        before = now
+        killed = range(len(victims), kills)
+        victims += [max(0, int(k.task_node[k.kill_victim[j]])) for j in killed]
+        if killed or (i + 1) % step == 0 or i + 1 == len(run.trace):
+            charged = charged_by_node(run, k)
+            for n in range(k.nodes):
+                for c, name in enumerate(run.containers):
+                    found.append((name, n, i + 1, "usage", charged.get((c, n), 0)))
+                    found.append((name, n, i + 1, "failcnt", refused.get((c, n), 0)))
+    return found, victims
 
 
 def payers(run, k, page: int) -> list[int]:
