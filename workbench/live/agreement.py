@@ -10,7 +10,16 @@ from itertools import zip_longest
 from workbench import schemes
 from workbench.kernel import Knobs, Machine, State, did_you_mean, stepped
 from workbench.kernel.charge import drain
-from workbench.kernel.names import N_LIMIT_HITS, N_READS, PRESENT
+from workbench.kernel.names import (
+    N_FREED,
+    N_KILLS,
+    N_LIMIT_HITS,
+    N_READS,
+    N_SWAP_OUTS,
+    N_UNMAPPED,
+    PRESENT,
+    REFUSED,
+)
 from workbench.kernel.tables import word_of
 from workbench.results.tables import event_text
 from workbench.trace import Op, Trace
@@ -24,6 +33,7 @@ from .plan import pages_written
 BARE = Knobs(page_tables=False, task_frames=0, files_per_frame=0, failcnt="linux-batch")
 SCHEMES = {1: "cgroup_v1", 2: "cgroup_v2"}  # version of the groups -> the kernel's own rule
 LEDGER = "ledger"
+TAKEN = (N_FREED, N_UNMAPPED, N_SWAP_OUTS, N_KILLS)
 # Per cent: how far a real kernel's misses may be from the simulated ones. Linux 6.18 sometimes
 # takes 10 % fewer: it activates pages that come back soon (workingset refaults), which the engine
 # leaves out, and decides by statistics up to two seconds old. 6.1 stays within 1 %.
@@ -165,7 +175,9 @@ class Forecast:
     usage: list[list[int]] = field(default_factory=list)
     failcnt: list[list[int]] = field(default_factory=list)
     victims: list[tuple[int, int]] = field(default_factory=list)
-    reclaims: int | None = None  # the event at which a container first lacks room for a page
+    refused: list[int] = field(default_factory=list)  # events: a task waits, or there is no task
+    full: int | None = None  # the event at which a container first lacks room for a page
+    reclaims: int | None = None  # the event at which pages are first taken, or a task is killed
     reads: int = 0  # pages read from the disk
 
 
@@ -181,15 +193,20 @@ def forecast(
         ledger = Ledger(trace, reparents=version == 1)
         said.usage = [ledger.after(n) for n in range(len(trace))]
         return said
-    k = None
+    k, before = None, (0, [0] * len(TAKEN))
     for n, k in enumerate(walk(trace, scheme, machine)):
         said.usage.append([int(u) // k.unit for u in k.usage[: k.containers]])
         said.failcnt.append([int(f) for f in k.failcnt[: k.containers]])
-        if said.reclaims is None and k.stat[N_LIMIT_HITS]:
+        hits, now = int(k.stat[N_LIMIT_HITS]), [int(k.stat[i]) for i in TAKEN]
+        if said.full is None and hits:
+            said.full = n
+        if said.reclaims is None and hits > before[0] and now != before[1]:
             said.reclaims = n
+        before = hits, now
     if k is not None:
         said.reads = int(k.stat[N_READS])
         kills = min(int(k.kills), int(k.kills_end))
+        said.refused = [n for n in range(len(trace)) if k.ev_outcome[n] == REFUSED]
         said.victims = [(int(k.kill_event[i]), int(k.kill_victim[i])) for i in range(kills)]
     return said
 
@@ -197,22 +214,27 @@ def forecast(
 def compare_usage(capture: Capture, said: Forecast) -> list[Row]:
     """Every container after every event: usage, and under limits failcnt; and who was killed.
 
-    Once reclaim has begun, which pages go is the kernel's secret: from then on only bounds hold
-    (`compare_bounds`), so nothing is compared here but the victims.
+    failcnt is compared until a container first lacks room for a page (how often the kernel then
+    tries is its secret), usage until the first page is taken or the first task killed: from then on
+    only bounds hold (`compare_bounds`). Victims and refusals are compared throughout.
     """
     limited = has_limits(capture.trace)
     usage = Row(capture, f"usage under {said.scheme}", again=capture.again)
     failcnt = Row(capture, f"failcnt under {said.scheme}, batch model")
-    end = said.reclaims if limited and said.reclaims is not None else len(capture.usage)
+    ends = (len(capture.usage) if not limited or at is None else at
+            for at in (said.reclaims, said.full))  # fmt: skip
+    end, counted = ends
     for n in range(end):
         for c, real in enumerate(capture.usage[n]):
             if real is not None:
                 usage.tell(n, c, real, said.usage[n][c], "pages charged")
-                if limited and said.failcnt:
+                if limited and said.failcnt and n < counted:
                     failcnt.tell(n, c, capture.failcnt[n][c], said.failcnt[n][c], "in failcnt")
     rows = [usage, failcnt] if failcnt.compared else [usage] if usage.compared else []
     if said.victims or capture.died:
         rows.append(compare_victims(capture, said))
+    if said.refused or capture.refused:
+        rows.append(compare_refused(capture, said))
     return rows
 
 
@@ -227,6 +249,20 @@ def compare_victims(capture: Capture, said: Forecast) -> Row:
         told = ("; ".join(f"{names[t]} at event {n + 1}" for n, t in some) or "nobody"
                 for some in (real, said.victims))  # fmt: skip
         row.first = "{}: killed {}; predicted {}".format(capture.name, *told)
+    return row
+
+
+def compare_refused(capture: Capture, said: Forecast) -> Row:
+    """Which events the kernel refuses: a fork above pids.max, an access of a task that waits."""
+    row = Row(capture, f"refused under {said.scheme}")
+    real = list(dict.fromkeys(n for n, _ in capture.refused))
+    row.compared = max(len(real), len(said.refused))
+    wrong = sorted({*real} ^ {*said.refused})
+    row.wrong = len(wrong)
+    if wrong:
+        who = "the kernel" if wrong[0] in real else "the prediction"
+        row.first = (f"{capture.name}, event {wrong[0] + 1}, {event_text(capture, wrong[0])}: "
+                     f"refused by {who} alone")  # fmt: skip
     return row
 
 

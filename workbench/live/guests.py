@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from .hosts import PREFIX, Unavailable, agent, clean, disk_folder
+from .hosts import COUNTING, PREFIX, Unavailable, agent, clean, disk_folder
 
 DISK_MIB = 128
 
@@ -58,7 +58,11 @@ class Guest:
         head = f"cgroup /groups {self.version}\nname workbench\nfiles /disk/work\ncpu 0\nstep 2\n"
         if self.nodes > 1:
             head += f"nodes {self.nodes}\n" + "sets /sets\n" * (self.version == 1)
-        folders = ("proc", "sys", "dev", "disk", "groups", "sets", "modules")
+        if COUNTING in plan:
+            if self.version == 2:
+                raise Unavailable("tasks are counted in groups of version 1 only: --host qemu")
+            head += "pids /pids\n"
+        folders = ("proc", "sys", "dev", "disk", "groups", "sets", "pids", "modules")
         entries = [(name, stat.S_IFDIR | 0o755, b"") for name in folders]
         entries += [
             ("dev/console", stat.S_IFCHR | 0o600, b""),

@@ -16,6 +16,7 @@ from pathlib import Path
 
 NATIVE = Path(__file__).parent / "native"
 PREFIX = "workbench-live-"
+COUNTING = " pids.max "  # a plan with this in it asks for groups that count tasks
 
 
 class Unavailable(RuntimeError):
@@ -85,6 +86,16 @@ def memory_groups() -> tuple[Path, int]:
     raise Unavailable(f"making groups in {found[0][0]} needs root, or a delegated subtree")
 
 
+def pids_groups() -> Path | None:
+    """Where tasks are counted in groups of version 1; None: not here, or not for this user."""
+    with open("/proc/self/mounts") as mounts:
+        for line in mounts:
+            _, where, kind, options, *_ = line.split()
+            if kind == "cgroup" and "pids" in options.split(",") and os.access(where, os.W_OK):
+                return Path(where)
+    return None
+
+
 def disk_folder() -> Path:
     """A folder on a real disk: pages of files in memory cannot be dropped."""
     in_memory = {"tmpfs", "ramfs", "devtmpfs"}
@@ -128,9 +139,10 @@ def clean() -> list[str]:
     """Remove what earlier runs of ours, killed with all their helpers, have left; returns names."""
     found = []
     with contextlib.suppress(Unavailable):
-        for path in stale(memory_groups()[0]):
-            remove_group(path)
-            found.append(str(path))
+        for groups in filter(None, (memory_groups()[0], pids_groups())):
+            for path in stale(groups):
+                remove_group(path)
+                found.append(str(path))
     with contextlib.suppress(Unavailable):
         for path in stale(disk_folder()):
             shutil.rmtree(path, ignore_errors=True)
@@ -145,6 +157,7 @@ class Live:
 
     def __init__(self) -> None:
         self.groups, self.version = memory_groups()
+        self.pids = pids_groups()
         self.agent = agent()
         # whether a mapping may be one area, as programs make them: else every page is an area of
         # its own, so that no fault maps around itself, and a fork copies area by area
@@ -159,6 +172,10 @@ class Live:
             f"cgroup {self.groups} {self.version}\nname {tag}\nfiles {files}\n"
             f"cpu {min(os.sched_getaffinity(0))}\n"
         )
+        if COUNTING in plan:
+            if self.pids is None or self.version == 2:
+                raise Unavailable("no groups of version 1 that count tasks (pids) may be made here")
+            head += f"pids {self.pids}\n"
         with tempfile.TemporaryDirectory(prefix="workbench-") as work:
             script, log = Path(work, "plan"), Path(work, "log")
             script.write_text(head + plan)
@@ -184,10 +201,11 @@ class Live:
         """Wait for the sweeper; do its work where it could not."""
         import time
 
-        top = self.groups / tag
+        tops = [groups / tag for groups in (self.groups, self.pids) if groups]
         for _ in range(500):
-            if not top.exists() and not files.exists():
+            if not files.exists() and not any(top.exists() for top in tops):
                 return
             time.sleep(0.01)
-        remove_group(top)
+        for top in tops:
+            remove_group(top)
         shutil.rmtree(files, ignore_errors=True)

@@ -25,6 +25,7 @@ class Ledger:
         self.shared: dict[tuple, bool] = {}  # (mm, object, page) -> mapped shared
         self.payer: dict[tuple, int] = {}  # page -> container
         self.owed = [0] * len(trace.containers)
+        self.parent = [boxes.get(c.parent or "root", 0) for c in trace.containers]
         self.mappers: Counter[tuple] = Counter()  # page -> mms that map it
         self.dirty: set[tuple] = set()
         self.broken: set[tuple[int, int]] = set()  # (mm, object): a private mapping has copies
@@ -75,6 +76,16 @@ class Ledger:
         else:
             self.put(mm, (o, i), None if anon else self.charge((o, i), task))  # None: zero page
 
+    def books(self) -> list[int]:
+        """What each container is charged, those below it included; the root's is its own alone."""
+        total = list(self.owed)
+        for box, own in enumerate(self.owed):
+            above = self.parent[box]
+            while above:
+                total[above] += own
+                above = self.parent[above]
+        return total
+
     def after(self, n: int) -> list[int]:
         trace = self.trace
         op, task, o = Op(trace.op[n]), int(trace.task[n]), int(trace.target[n])
@@ -82,7 +93,7 @@ class Ledger:
         if task in self.alive:
             mm = self.alive[task]
         elif task >= 0:
-            return list(self.owed)
+            return self.books()
         if op in (Op.touch_read, Op.touch_write, Op.mlock):
             anon = trace.objects[o].kind == "anon"
             for i in run:
@@ -134,16 +145,16 @@ class Ledger:
                 self.nameless({key[1] for key in gone})
         elif op == Op.move:
             self.home[task] = o
-        elif op == Op.rmdir and self.reparents:  # what it leaves is its parent's: the root's
+        elif op == Op.rmdir and self.reparents:  # what it leaves is its parent's
             for page in [page for page, box in self.payer.items() if box == o]:
                 self.free(page)
-                self.payer[page] = 0
-                self.owed[0] += 1
+                self.payer[page] = self.parent[o]
+                self.owed[self.parent[o]] += 1
         elif op == Op.drop_caches:
             for page in [p for p in self.payer if p[0] != "anon" and not self.mappers[p]]:
                 if trace.objects[page[0]].kind == "file" and page not in self.dirty:
                     self.free(page)
-        return list(self.owed)
+        return self.books()
 
     def nameless(self, objects: set[int]) -> None:
         for o in objects:

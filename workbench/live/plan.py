@@ -19,6 +19,7 @@ REFUSED = {
     Op.io_error: "no real disk fails when told to",
     Op.migrate: "pages are moved between nodes by the zone stories only",
 }
+CONTROLS = ("memory.oom_control", "pids.max")  # other files of a group that are written to
 KINDS = {"file": "file", "anon": "anon", "shm": "shm", "ramfs": "shm"}
 
 
@@ -88,9 +89,15 @@ class Planner:
     def limit(self, number: int, box: int) -> str:
         file, written = control_write(self.trace.values[self.trace.value[number]])
         pages = pages_written(file, written)
-        if pages is None:
-            raise Inexpressible(f"event {number + 1}: {file}={written!r} is not a plain limit")
-        return f"limit -1 {box} {pages}"
+        if pages is not None:
+            return f"limit -1 {box} {pages}"
+        text = written.decode("latin-1").strip()
+        if file in CONTROLS and text.isascii() and (text.isdigit() or text == "max"):
+            return f"control -1 {box} {file} {text}"
+        raise Inexpressible(
+            f"event {number + 1}: {file}={written!r} is neither a plain limit nor a plain number "
+            f"to {' or '.join(CONTROLS)}"
+        )
 
     def of_task(
         self, op: Op, task: int, target: int, page: int, count: int, number: int

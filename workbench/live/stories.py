@@ -181,14 +181,20 @@ def fake_numa() -> Trace:
 # What the kernel needs for itself (page tables, the cache's own tree) is there before, and root's.
 
 
-def filling(limit: int, **heaps: int) -> TraceBuilder:
-    """Tasks, each with a heap mapped and begun, who move to A, which has a limit in pages."""
+def begun(**heaps: int) -> TraceBuilder:
+    """Tasks, each with a heap mapped and begun, in no container yet."""
     b = TraceBuilder()
     for task, pages in heaps.items():
         b.task(task)
         b.anon(f"h_{task}", pages + 1)
         b.map(task, f"h_{task}")
         b.touch_write(task, f"h_{task}", pages, 1)
+    return b
+
+
+def filling(limit: int, **heaps: int) -> TraceBuilder:
+    """The same, and they move to A, which has a limit in pages."""
+    b = begun(**heaps)
     b.container("A", limit)
     for task in heaps:
         b.move(task, "A")
@@ -262,6 +268,102 @@ def oom_locked() -> Trace:
     b = filling(300, a=600)
     b.mlock("a", "h_a", 0, 250)
     b.mlock("a", "h_a", 250, 100)
+    return b.build()
+
+
+def waiting_at_the_limit() -> Trace:
+    """With memory.oom_control=1 nobody is killed: who asks for more waits until there is room."""
+    b = filling(60, a=100, b=100)
+    b.set_limit("A", 1, "memory.oom_control")
+    b.touch_write("a", "h_a", 0, 20)
+    b.touch_write("b", "h_b", 0, 40)
+    b.touch_write("a", "h_a", 20, 1)
+    b.touch_write("a", "h_a", 20, 1)
+    b.discard("b", "h_b", 0, 5)
+    b.touch_write("a", "h_a", 20, 3)
+    b.touch_write("b", "h_b", 0, 3)
+    b.set_limit("A", 200 * 4096, "memory.limit_in_bytes")
+    b.touch_write("b", "h_b", 0, 10)
+    b.touch_write("a", "h_a", 20, 10)
+    return b.build()
+
+
+def limit_on_tasks() -> Trace:
+    """pids.max of 3 in A and 5 above it: forks are refused there, and no others; an end makes room."""
+    b = TraceBuilder()
+    b.container("P")
+    for box in "AB":
+        b.task(box.lower(), b.container(box, parent="P"))
+    b.set_limit("P", 5, "pids.max")
+    b.set_limit("A", 3, "pids.max")
+    for n in range(4):
+        b.fork("a", f"a{n}")
+    b.fork("b", "b0")
+    b.fork("b", "b1")
+    b.exit("a1")
+    b.reap("a1")
+    b.fork("b", "b2")
+    b.set_limit("P", 20, "pids.max")
+    b.set_limit("A", 20, "pids.max")
+    for n in range(4, 8):
+        b.fork("a", f"a{n}")
+    return b.build()
+
+
+# ---- groups in groups ----------------------------------------------------------------------------
+
+
+def nested_sharing() -> Trace:
+    """A parent is charged for all below it; what a removed child leaves comes to its parent."""
+    b = TraceBuilder()
+    b.container("P")
+    for box, parent in (("A", "P"), ("B", "P"), ("C", "")):
+        b.task(box.lower(), b.container(box, parent=parent))
+    b.file("f", 40)
+    b.anon("h", 30)
+    for task, first in (("a", 0), ("b", 10), ("c", 20)):
+        b.touch_read(task, "f", first, 20)
+    b.touch_write("a", "h", 0, 10)
+    b.fork("a", "child")
+    b.touch_write("child", "h", 0, 5)
+    b.move("child", "C")
+    b.touch_write("child", "h", 5, 5)
+    b.exit("a")
+    b.reap("a")
+    b.rmdir("A")
+    b.touch_read("b", "f", 0, 10)
+    b.exit("child")
+    b.exit("b")
+    b.drop_caches()
+    return b.build()
+
+
+def nested(limit: int) -> TraceBuilder:
+    """Tasks a and b in A and B with 500 pages each, below P with `limit` pages for both."""
+    b = begun(a=510, b=510)
+    b.container("P", limit)
+    for task in "ab":
+        b.move(task, b.container(task.upper(), 500, parent="P"))
+    return b
+
+
+def parent_at_its_limit() -> Trace:
+    """A and B may have 500 pages each, but the parent 600 for both: the parent refuses."""
+    b = nested(600)
+    b.touch_write("a", "h_a", 0, 200)
+    b.touch_write("b", "h_b", 0, 300)
+    for page in range(300, 400):
+        b.touch_write("b", "h_b", page, 1)
+    return b.build()
+
+
+def parent_kills() -> Trace:
+    """At the parent's limit the largest task below it is killed, in whichever child it is."""
+    b = nested(700)
+    b.touch_write("a", "h_a", 0, 480)
+    b.touch_write("b", "h_b", 0, 200)
+    b.touch_write("b", "h_b", 200, 40)
+    b.touch_write("b", "h_b", 240, 50)
     return b.build()
 
 

@@ -36,6 +36,7 @@ static void mount_groups(int version) {
   }
   mount("groups", "/groups", "cgroup", 0, "memory");
   mount("sets", "/sets", "cgroup", 0, "cpuset"); /* User-Mode Linux has none */
+  mount("pids", "/pids", "cgroup", 0, "pids");
 }
 
 int boot(void) {

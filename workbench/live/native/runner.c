@@ -30,12 +30,12 @@
 
 enum { BALLAST = TASKS - 1, DEATHS_MS = 5000, ANSWER_MS = 60000, TRIES = 5 };
 
-static struct { char dir[512]; long limit, kmem; int parent, there, node, limited, usage, kernel, failcnt, kills; } groups[GROUPS];
+static struct { char dir[512], pids[512]; long limit, kmem; int parent, there, node, limited, nobody_killed, usage, kernel, failcnt, kills; } groups[GROUPS];
 static struct { char kind[8]; long pages; int fd; uint64_t base, step; void *view; } objects[OBJECTS];
-static struct { int process, group, refs, pid, alive; } tasks[TASKS];
+static struct { int process, group, refs, pid, alive, waits; } tasks[TASKS];
 static int n_groups, n_objects, n_tasks, version, event, quiet_fd, again;
 static long deaths; /* by SIGKILL */
-static char guard[400], sets[256], cpuset[330], files[256], mount_point[256], name[64];
+static char guard[400], sets[256], cpuset[330], pids_mount[256], counted[330], files[256], mount_point[256], name[64];
 static int guard_usage, guard_limit, drain_flush;
 static struct { const char *name; int usage, kernel; } own[] = {{"ballast", 0, 0}, {"overhead", 0, 0}, {"drain", 0, 0}};
 static pid_t sweeper;
@@ -136,6 +136,7 @@ static void sweep(int reader) {
   while (read(reader, &end, 1) < 0 && errno == EINTR) ;
   end_all_in(guard);
   if (cpuset[0]) end_all_in(cpuset);
+  if (counted[0]) end_all_in(counted);
   remove_files();
   _exit(0);
 }
@@ -162,13 +163,26 @@ static void reap(void) {
       }
 }
 
-static int wait_for(int t, uint32_t was) { /* 0, or -1: it has died instead */
+/* Is there a group above the task that is full and in which nobody is to be killed? */
+static int held_up(int t) {
+  for (int g = tasks[t].group; g > 0; g = groups[g].parent)
+    if (groups[g].nobody_killed && number_in(groups[g].kills, "under_oom")) return 1;
+  return 0;
+}
+
+static int wait_for(int t, uint32_t was) { /* 0; -1: it has died instead; -2: it waits at a limit */
   struct mailbox *m = &mailboxes[t];
   for (long waited = 0; m->done == was; waited += 5) {
     futex_wait(&m->done, was, 5);
     if (m->done != was) break;
     reap();
     if (!tasks[t].alive) return -1;
+    if (waited >= 20 && held_up(t)) { /* stopped before it could go on, until it is asked again */
+      kill(tasks[t].pid, SIGSTOP);
+      tasks[t].waits = 1;
+      fprintf(out, "refused %d %d\n", event, EBUSY);
+      return -2;
+    }
     if (waited > ANSWER_MS) fail("task %d does not answer command %d", t, m->command);
   }
   return 0;
@@ -178,6 +192,12 @@ static int wait_for(int t, uint32_t was) { /* 0, or -1: it has died instead */
 static int ask(int t, enum command command, int o, int64_t page, int count, int flags) {
   struct mailbox *m = &mailboxes[t];
   if (!tasks[t].alive) return -1;
+  if (tasks[t].waits) {
+    tasks[t].waits = 0;
+    kill(tasks[t].pid, SIGCONT);
+    int still = wait_for(t, m->asked - 1);
+    if (still) return still;
+  }
   m->command = command; m->count = count; m->page = page; m->flags = flags; m->error = 0;
   if (o >= 0) {
     m->fd = objects[o].fd; m->step = objects[o].step; m->address = objects[o].base + page * m->step;
@@ -186,10 +206,17 @@ static int ask(int t, enum command command, int o, int64_t page, int count, int 
   __sync_synchronize();
   m->asked = was + 1;
   futex_wake(&m->asked);
-  return wait_for(t, was) ? -1 : m->error;
+  int failed = wait_for(t, was);
+  return failed ? failed : m->error;
 }
 
 static int attach(int t, const char *dir) { return write_to(dir, "cgroup.procs", "%d", tasks[t].pid); }
+
+/* Into the group's memory group and, where tasks are counted, into the group that counts them. */
+static int attach_to(int t, int g) {
+  int failed = attach(t, groups[g].dir);
+  return failed || !counted[0] ? failed : attach(t, groups[g].pids);
+}
 
 /* On a machine with NUMA nodes a group is also a set of its own node, where such sets are. */
 static int attach_to_node(int t, int g) {
@@ -250,9 +277,18 @@ static void open_files(int g) {
 static int is_guard(int g) { return g == 0 && version == 1; }
 
 static void make_group(int g) {
-  const char *above = groups[g].parent < 0 ? guard : groups[groups[g].parent].dir;
-  snprintf(groups[g].dir, sizeof groups[g].dir, "%.400s/g%d", above, g);
+  int above = groups[g].parent;
+  const char *folder = above < 0 ? guard : groups[above].dir, *pids = above < 0 ? counted : groups[above].pids;
+  char dir[512];
+  snprintf(dir, sizeof dir, "%.400s/g%d", folder, g);
+  strcpy(groups[g].dir, dir);
+  if (version == 2 && above >= 0) write_to(groups[above].dir, "cgroup.subtree_control", "+memory");
   if (mkdir(groups[g].dir, 0755)) { fprintf(out, "refused %d %d\n", event, errno); return; }
+  if (counted[0]) {
+    snprintf(dir, sizeof dir, "%.400s/g%d", pids, g);
+    strcpy(groups[g].pids, dir);
+    if (mkdir(groups[g].pids, 0755)) fail("cannot make the group %s: %s", groups[g].pids, strerror(errno));
+  }
   open_files(g);
   if (version == 1) write_to(groups[g].dir, "memory.swappiness", "0");
   make_node_set(g);
@@ -261,9 +297,17 @@ static void make_group(int g) {
 
 static void remove_group(int g) {
   if (rmdir(groups[g].dir)) { fprintf(out, "refused %d %d\n", event, errno); return; }
+  if (counted[0]) rmdir(groups[g].pids);
   int *fds[] = {&groups[g].usage, &groups[g].kernel, &groups[g].failcnt, &groups[g].kills};
   for (int i = 0; i < 4; i++) { close(*fds[i]); *fds[i] = -1; }
   groups[g].there = groups[g].limited = 0;
+}
+
+/* Any other file of a group: what it is told, it is told as it stands. */
+static void control(int g, const char *file, const char *text) {
+  int failed = write_to(strncmp(file, "pids.", 5) ? groups[g].dir : groups[g].pids, file, "%s", text);
+  if (failed) fprintf(out, "refused %d %d\n", event, failed);
+  else if (!strcmp(file, "memory.oom_control")) groups[g].nobody_killed = text[0] == '1';
 }
 
 static void flush_lists(void) { posix_fadvise(quiet_fd, 0, 0, POSIX_FADV_DONTNEED); } /* this CPU's */
@@ -503,7 +547,7 @@ static void one(const char *op, long *a) {
   else if (!strcmp(op, "node")) ask(p, NODE, -1, 0, a[1], 0);
   else if (!strcmp(op, "move")) {
     if (t != p) return; /* memory follows the thread group's leader */
-    int failed = attach(p, groups[a[1]].dir);
+    int failed = attach_to(p, a[1]);
     if (!failed) failed = attach_to_node(p, a[1]);
     if (failed) fprintf(out, "refused %d %d\n", event, failed); else tasks[p].group = a[1];
   } else if (!strcmp(op, "exit")) {
@@ -567,8 +611,10 @@ static void prepare(int step) {
   begin_sweeper();
   if (cpuset[0] && (mkdir(cpuset, 0755) || write_to(cpuset, "cpuset.cpus", "0") || write_to(cpuset, "cpuset.mems", "0-%d", n_nodes - 1)))
     fail("cannot make the set %s", cpuset);
+  if (pids_mount[0]) snprintf(counted, sizeof counted, "%s/%s", pids_mount, name);
   if (mkdir(files, 0700)) fail("cannot make %s: %s", files, strerror(errno));
   if (mkdir(guard, 0755)) fail("cannot make the group %s: %s", guard, strerror(errno));
+  if (counted[0] && mkdir(counted, 0755)) fail("cannot make the group %s: %s", counted, strerror(errno));
   if (version == 2) write_to(guard, "cgroup.subtree_control", "+memory");
   for (int i = 0; i < 3; i++) {
     snprintf(path, sizeof path, "%s/%s", guard, own[i].name);
@@ -597,7 +643,11 @@ static void prepare(int step) {
   snprintf(path, sizeof path, "%s/ballast", guard);
   if (attach(BALLAST, path)) fail("cannot move a task into %s", path);
   for (int g = 0; g < n_groups; g++)
-    if (is_guard(g)) { snprintf(groups[g].dir, sizeof groups[g].dir, "%s", guard); open_files(g); }
+    if (is_guard(g)) {
+      snprintf(groups[g].dir, sizeof groups[g].dir, "%s", guard);
+      snprintf(groups[g].pids, sizeof groups[g].pids, "%s", counted);
+      open_files(g);
+    }
     else if (groups[g].there) { groups[g].there = 0; make_group(g); }
   drain_stock();
 }
@@ -616,12 +666,12 @@ int run_plan(const char *plan, const char *log) {
   uname(&host);
   while (fgets(line, sizeof line, in)) {
     long a[6] = {0};
-    char word[256];
+    char word[256], text[64];
     int at = 0;
     if (sscanf(line, "cgroup %255s %d", mount_point, &version) == 2) continue;
     if (sscanf(line, "name %63s", name) == 1 || sscanf(line, "files %255s", files) == 1) continue;
     if (sscanf(line, "cpu %d", &cpu) == 1 || sscanf(line, "step %d", &step) == 1 || sscanf(line, "nodes %d", &n_nodes) == 1) continue;
-    if (sscanf(line, "sets %255s", sets) == 1) continue;
+    if (sscanf(line, "sets %255s", sets) == 1 || sscanf(line, "pids %255s", pids_mount) == 1) continue;
     if (sscanf(line, "group %ld %ld %ld %ld", a, a + 1, a + 2, a + 3) == 4 && n_groups < GROUPS) {
       groups[n_groups].parent = a[0]; groups[n_groups].limit = a[1];
       groups[n_groups].there = a[2]; groups[n_groups++].node = a[3];
@@ -639,12 +689,14 @@ int run_plan(const char *plan, const char *log) {
       }
       if (a[1]) {
         begin_process(n_tasks, a[0]);
-        int failed = attach(n_tasks, groups[a[0]].dir);
+        int failed = attach_to(n_tasks, a[0]);
         if (!failed) failed = attach_to_node(n_tasks, a[0]);
         if (failed) fail("cannot move a task into %s: %s", groups[a[0]].dir, strerror(failed));
       }
       n_tasks++;
-    } else if (sscanf(line, "do %d %31s %n%ld %ld %ld %ld %ld", &event, op, &at, a, a + 1, a + 2, a + 3, a + 4) >= 2)
+    } else if (sscanf(line, "do %d control -1 %ld %63s %63s", &event, a, word, text) == 4)
+      control(a[0], word, text);
+    else if (sscanf(line, "do %d %31s %n%ld %ld %ld %ld %ld", &event, op, &at, a, a + 1, a + 2, a + 3, a + 4) >= 2)
       one(op, a);
     else if (sscanf(line, "at %d %n", &event, &at) == 1) measure(line + at);
     else fail("line not understood: %s", line);
