@@ -1,4 +1,5 @@
 """Prediction against a real kernel: this machine's where it allows that, captures anywhere."""
+import ctypes
 import os
 import shutil
 import signal
@@ -57,7 +58,10 @@ def left_behind() -> list[str]:
     """Groups, files and processes of this test, or of the dead, that are still there."""
     made = list(hosts.disk_folder().glob(hosts.PREFIX + "*"))
     if HOST:
-        made += HOST.groups.glob(hosts.PREFIX + "*")
+        for groups in filter(None, (HOST.groups, HOST.pids)):
+            made += groups.glob(hosts.PREFIX + "*")
+    swaps = Path("/proc/swaps").read_text().splitlines()[1:]
+    made += [Path(line.split()[0]).parent for line in swaps if hosts.PREFIX in line]
     owners = {path: path.name.removeprefix(hosts.PREFIX).partition("-")[0] for path in made}
     found = [
         str(path) for path, pid in owners.items()
@@ -119,7 +123,8 @@ def test_a_plan_drops_around_what_was_written():
 @pytest.mark.parametrize("op, arguments, why", [
     ("io_error", ("f", 0), "no real disk"),
     ("migrate", ("a", 0), "moved between nodes"),
-    ("set_limit", ("A", "12xx"), "not a plain limit"),
+    ("set_limit", ("A", "12xx"), "neither a plain limit"),
+    ("set_limit", ("A", "1", "memory.swappiness"), "nor a plain number to memory.oom_control"),
     ("map", ("a", "f", 0, 2, True), "mapped anew"),
 ])
 def test_what_a_kernel_cannot_be_told_is_refused_by_name(op, arguments, why):
@@ -194,6 +199,14 @@ def test_a_wrong_number_is_found_and_explained():
     assert "event 7, a touch_write h[30-49]: B has 21 pages charged, 20 predicted" in row.first
 
 
+@pytest.mark.parametrize("name", ["limit_on_tasks", "waiting_at_the_limit"])
+def test_a_refusal_that_did_not_happen_is_found(name):
+    capture = capture_of(name)
+    wrong = replace(capture, refused=[*capture.refused[1:], (0, 11)])
+    row = next(row for row in live.compared(wrong) if row.what == "refused under cgroup_v1")
+    assert row.wrong == 2 and "event 1" in row.first and "by the kernel alone" in row.first
+
+
 def test_another_rule_is_refuted():
     """The patchset uncharges at the last unmapping; today's kernel does not."""
     rows = live.compared(capture_of("unmapped_stays"), "first_touch")
@@ -246,10 +259,10 @@ def test_live_refutes_another_rule():
     assert not result and any("event" in text for text in result.differences())
 
 
-def running(events: int = 20000) -> subprocess.Popen:
+def running(events: int = 20000, *options: str) -> subprocess.Popen:
     """`workbench validate` in a process of its own, once its tasks are at work."""
     started = subprocess.Popen(
-        [sys.executable, "-m", "workbench", "validate", "--events", str(events)],
+        [sys.executable, "-m", "workbench", "validate", "--events", str(events), *options],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     end = time.monotonic() + 30
@@ -267,11 +280,31 @@ def runner_of(pid: int) -> int:
     return next(int(c) for c in children if b"agent-" in Path(f"/proc/{c}/cmdline").read_bytes())
 
 
+def swapping() -> tuple[str, ...]:
+    """The option that makes a swap area, where this user may make one."""
+    return ("--swap",) if HOST.version == 1 and os.geteuid() == 0 else ()
+
+
+@on_kernel
+@pytest.mark.live
+@pytest.mark.parametrize("name", stories.SWAPPING)
+def test_live_with_swap(name):
+    """Whoever is swapped out, memory and swap together are exact."""
+    if not swapping():
+        pytest.skip("a swap area needs root, and groups of version 1 to count it")
+    with pytest.raises(live.Unavailable, match="needs a swap area"):
+        live.validate(name, "live")
+    result = live.validate(name, "live", swap=True)
+    assert result, list(result.differences())
+    row = next(row for row in result.rows if row.what == "usage with swap under cgroup_v1")
+    assert row.compared >= 5 and not left_behind()
+
+
 @on_kernel
 @pytest.mark.live
 @pytest.mark.parametrize("how", ["coordinator", "runner", "ctrl-c"])
 def test_nothing_is_left_behind(how):
-    started = running()
+    started = running(20000, *swapping())
     try:
         if how == "runner":
             os.kill(runner_of(started.pid), signal.SIGKILL)
@@ -324,6 +357,12 @@ def test_leftovers_of_dead_runs_are_removed_by_the_next():
     (group / "g0").mkdir(parents=True)
     folder.mkdir()
     (folder / "o0").write_text("x")
+    if swapping():  # an area that nobody is left to switch off
+        area = folder / "swap"
+        area.write_bytes(bytes(64 * 4096))
+        area.chmod(0o600)
+        subprocess.run(["mkswap", area], check=True, capture_output=True)
+        assert ctypes.CDLL(None).swapon(os.fsencode(area), 0) == 0
     sleeper = subprocess.Popen(["sleep", "60"])
     (group / "g0" / "cgroup.procs").write_text(str(sleeper.pid))
     try:

@@ -24,6 +24,9 @@ def validate(
     events: Annotated[int, typer.Option(min=0, help="Also this many random events.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of the first thousand of them.")] = 0,
     save: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Keep the captures.")] = None,
+    swap: Annotated[
+        bool, typer.Option("--swap", help="With a swap area of 16 MiB for the run (live, root).")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:  # fmt: skip
     """Run scenarios on a real kernel and compare.
@@ -38,7 +41,8 @@ def validate(
     options = {} if scheme is None else {"scheme": scheme}
     try:
         result = live.validate(
-            scenario or None, host, events=events, seed=seed, save=save, progress=progress,
+            scenario or None, host, events=events, seed=seed, save=save, swap=swap,
+            progress=progress,
             **options,
         )  # fmt: skip
     except live.Unavailable as problem:

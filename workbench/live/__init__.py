@@ -34,7 +34,7 @@ from .guests import Machine, MachineV2, UserMode
 from .hosts import Live, Unavailable, clean
 from .plan import Inexpressible, write_plan
 from .random_trace import random_oom, random_trace
-from .stories import all_stories
+from .stories import SWAPPING, all_stories
 
 HOSTS = {host.name: host for host in (Live, UserMode, Machine, MachineV2)}
 GOLDEN = Path(__file__).parent / "golden"
@@ -66,8 +66,8 @@ def sources(
 
     if isinstance(names, (str, Path, Trace)) or hasattr(names, "trace"):
         names = [names]
-    stories = all_stories()
-    wanted = list(names) if names is not None else [] if events else list(stories)
+    stories = all_stories() | SWAPPING
+    wanted = list(names) if names is not None else [] if events else list(all_stories())
     found: dict[str, Trace] = {}
     for name in wanted:
         if isinstance(name, Trace) or hasattr(name, "trace"):
@@ -105,12 +105,15 @@ def without_limits(trace: Trace) -> Trace:
     )
 
 
-def measure(name: str, trace: Trace, host) -> Capture:
-    """Run a trace on a host and return what was measured. Raises Inexpressible, CaptureError."""
+def measure(name: str, trace: Trace, host, swap: bool = False) -> Capture:
+    """Run a trace on a host and return what was measured. swap: with a swap area of its own.
+
+    Raises Inexpressible, CaptureError.
+    """
     look = max(1, len(trace) // LOOKS)
     # reclaim is no charging rule: nothing is expected of what happens at limits
     hints = None if has_limits(trace) else forecast(trace, LEDGER, version=host.version).usage
-    text = host.run(write_plan(trace, hints, look=look))
+    text = host.run(write_plan(trace, hints, look=look), swap=swap)
     return from_log(text, name, host.name, trace)
 
 
@@ -122,6 +125,7 @@ def validate(
     events: int = 0,
     seed: int = 0,
     save: str | Path | None = None,
+    swap: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Agreement:
     """Execute scenarios on a real kernel and compare with what a scheme predicts, event by event.
@@ -132,13 +136,15 @@ def validate(
     scheme  what predicts (None: cgroup_v1 or cgroup_v2, as the kernel's groups are)
     events  that many random events (in traces of 1,000), from `seed` on
     save    a folder that takes a capture of each
+    swap    make a swap area (16 MiB) for the run, and the stories of SWAPPING possible: it is the
+            whole machine's as long as it is there
 
     Raises ValueError for unknown names, Unavailable where the host cannot be used (and why).
     """
     if host != "golden" and host not in HOSTS:
         raise ValueError(f"unknown host {host!r}{did_you_mean(host, [*HOSTS, 'golden'])}")
     result = Agreement(scheme=scheme)
-    for done, (found, total) in enumerate(captures(source, host, events, seed)):
+    for done, (found, total) in enumerate(captures(source, host, events, seed, swap)):
         result.add(found, compared(found, scheme))
         if save:
             found.save(Path(save, f"{found.name.replace(' ', '_')}.{found.host}.zip"))
@@ -148,7 +154,8 @@ def validate(
 
 
 def captures(
-    source: str | Trace | Iterable[str | Trace] | None, host: str, events: int, seed: int
+    source: str | Trace | Iterable[str | Trace] | None, host: str, events: int, seed: int,
+    swap: bool = False,
 ) -> Iterator[tuple[Capture, int]]:
     """Each capture, and how many there will be: from a kernel, or as shipped."""
     if host == "golden":
@@ -162,11 +169,13 @@ def captures(
         yield from ((c, len(chosen)) for c in chosen)
         return
     traces = sources(source, events, seed)  # wrong names are said before the host is looked at
+    if not swap and (asked := [name for name in traces if name in SWAPPING]):
+        raise Unavailable(f"{asked[0]} needs a swap area, which is made only on request: --swap")
     machine = HOSTS[host]()
     if not machine.whole_areas:
         traces = sources(source, events, seed, copies=False)
     for name, trace in traces.items():
-        yield measure(name, trace, machine), len(traces)
+        yield measure(name, trace, machine, swap), len(traces)
 
 
 def golden() -> list[Capture]:
@@ -176,7 +185,7 @@ def golden() -> list[Capture]:
 
 def compared(found: Capture, scheme: str | None = None) -> list[Row]:
     """Every comparison that a capture allows; the scheme is the kernel's own by default."""
-    said = forecast(found.trace, scheme or SCHEMES[found.cgroup])
+    said = forecast(found.trace, scheme or SCHEMES[found.cgroup], swap=found.swap)
     rows = compare_usage(found, said)
     if has_limits(found.trace):
         rows += compare_bounds(found, said)

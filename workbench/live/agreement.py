@@ -178,14 +178,16 @@ class Forecast:
     refused: list[int] = field(default_factory=list)  # events: a task waits, or there is no task
     full: int | None = None  # the event at which a container first lacks room for a page
     reclaims: int | None = None  # the event at which pages are first taken, or a task is killed
+    both: list[list[int]] = field(default_factory=list)  # in memory and swap together
     reads: int = 0  # pages read from the disk
 
 
 def forecast(
-    trace: Trace, scheme: str, machine: Machine | None = None, version: int = 1
+    trace: Trace, scheme: str, version: int = 1, swap: int = 0
 ) -> Forecast:
     """Replay event by event. Cost: a replay, and a row of numbers per event.
 
+    swap     pages of a swap area
     version  of the groups, for the ledger: in 2 a removed group stays as a shadow
     """
     said = Forecast(scheme)
@@ -194,8 +196,10 @@ def forecast(
         said.usage = [ledger.after(n) for n in range(len(trace))]
         return said
     k, before = None, (0, [0] * len(TAKEN))
-    for n, k in enumerate(walk(trace, scheme, machine)):
+    for n, k in enumerate(walk(trace, scheme, swap=swap)):
         said.usage.append([int(u) // k.unit for u in k.usage[: k.containers]])
+        said.both.append([int(k.usage[c]) // k.unit + int(k.swapped[c])
+                          for c in range(k.containers)])  # fmt: skip
         said.failcnt.append([int(f) for f in k.failcnt[: k.containers]])
         hits, now = int(k.stat[N_LIMIT_HITS]), [int(k.stat[i]) for i in TAKEN]
         if said.full is None and hits:
@@ -233,6 +237,8 @@ def compare_usage(capture: Capture, said: Forecast) -> list[Row]:
     rows = [usage, failcnt] if failcnt.compared else [usage] if usage.compared else []
     if said.victims or capture.died:
         rows.append(compare_victims(capture, said))
+    if capture.both:
+        rows.append(compare_both(capture, said))
     if said.refused or capture.refused:
         rows.append(compare_refused(capture, said))
     return rows
@@ -249,6 +255,16 @@ def compare_victims(capture: Capture, said: Forecast) -> Row:
         told = ("; ".join(f"{names[t]} at event {n + 1}" for n, t in some) or "nobody"
                 for some in (real, said.victims))  # fmt: skip
         row.first = "{}: killed {}; predicted {}".format(capture.name, *told)
+    return row
+
+
+def compare_both(capture: Capture, said: Forecast) -> Row:
+    """Memory and swap together are exact whoever is swapped out, until somebody is killed."""
+    row = Row(capture, f"usage with swap under {said.scheme}")
+    end = min((n for n, *_ in [*capture.died, *said.victims]), default=len(capture.trace))
+    for n, boxes in capture.both.items():
+        for c, numbers in boxes.items() if n < end else ():
+            row.tell(n, c, numbers[0], said.both[n][c], "pages charged in memory and swap")
     return row
 
 
@@ -326,13 +342,13 @@ def refusals(usage: int, limit: int, charges: int) -> int:
     return 1 if usage + 1 <= limit else 2
 
 
-def walk(trace: Trace, scheme: str, machine: Machine | None = None) -> Iterator[State]:
+def walk(trace: Trace, scheme: str, nodes: int = 0, swap: int = 0) -> Iterator[State]:
     """The state after every event, without kernel memory; interpreted: traces are small here.
 
     What was charged in advance is given back each time, as the runner has the kernel do.
     """
-    nodes = 1 + max((task.node for task in trace.tasks), default=0)
-    machine = machine or Machine(nodes=nodes, swap=0)  # swap is the whole machine's: none is made
+    nodes = nodes or 1 + max((task.node for task in trace.tasks), default=0)
+    machine = Machine(nodes=nodes, swap=swap)
     for k in stepped(trace, schemes.get(scheme), machine, BARE, engine="interpreted"):
         for c in range(k.containers):
             drain(k, c)
@@ -363,7 +379,7 @@ def compare_nodes(capture: Capture, scheme: str = "zone") -> Row:
     """Distinct mapped frames of each container by NUMA node, with a zone of its own for each."""
     row = Row(capture, f"mapped frames by node under {scheme}")
     nodes = len(next(iter(next(iter(capture.nodes.values())).values())))
-    for n, k in enumerate(walk(capture.trace, scheme, Machine(nodes=nodes, swap=0))):
+    for n, k in enumerate(walk(capture.trace, scheme, nodes)):
         if n in capture.nodes:
             wanted = mapped_by_node(k, nodes)
             for c, real in capture.nodes[n].items():
@@ -381,7 +397,7 @@ def beside(capture: Capture, scheme: str, what: str):
     if what == "nodes":
         metric, unit = "mapped", "pages"
         nodes = len(next(iter(next(iter(capture.nodes.values())).values())))
-        walked = enumerate(walk(capture.trace, scheme, Machine(nodes=nodes, swap=0)))
+        walked = enumerate(walk(capture.trace, scheme, nodes))
         for n, k in walked:
             wanted = mapped_by_node(k, nodes)
             for c, real in capture.nodes.get(n, {}).items():

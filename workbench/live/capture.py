@@ -15,7 +15,7 @@ from pathlib import Path
 from workbench.trace import Trace
 
 SCHEMA = "workbench-capture/1"
-META = ("name", "host", "kernel", "cgroup", "step", "again")
+META = ("name", "host", "kernel", "cgroup", "step", "again", "swap")
 Numbers = list[int | None]
 
 
@@ -35,6 +35,8 @@ class Capture:
     nodes           event -> container -> mapped frames per NUMA node
     pss             event -> task -> (KiB by smaps, areas each rounded down to a KiB)
     again           numbers that came right when measured once more
+    swap            pages of the swap area that was made for it
+    both            event -> container -> pages in memory and swap together, where there is swap
     """
 
     name: str
@@ -44,6 +46,7 @@ class Capture:
     cgroup: int = 1
     step: int = 1
     again: int = 0
+    swap: int = 0
     usage: list[Numbers] = field(default_factory=list)
     failcnt: list[Numbers] = field(default_factory=list)
     died: list[tuple[int, int, int]] = field(default_factory=list)
@@ -52,6 +55,7 @@ class Capture:
     mapped: dict[int, dict[int, list[int]]] = field(default_factory=dict)
     nodes: dict[int, dict[int, list[int]]] = field(default_factory=dict)
     pss: dict[int, dict[int, tuple[int, int]]] = field(default_factory=dict)
+    both: dict[int, dict[int, list[int]]] = field(default_factory=dict)
 
     def lines(self) -> list[list[object]]:
         """The measurements as rows of text: only what changes."""
@@ -65,7 +69,7 @@ class Capture:
         found += [(n, ["died", n, task, signal]) for n, task, signal in self.died]
         found += [(n, ["refused", n, errno]) for n, errno in self.refused]
         found += [(n, ["missed", n, pages]) for n, pages in self.missed]
-        for word in ("mapped", "nodes", "pss"):
+        for word in ("mapped", "nodes", "pss", "both"):
             for n, rows in getattr(self, word).items():
                 found += [(n, [word, n, who, *numbers]) for who, numbers in rows.items()]
         return [row for _, row in sorted(found, key=lambda pair: pair[0])]
@@ -113,7 +117,7 @@ class Capture:
         """Take in the lines of a log, or of a saved capture."""
         at: dict[int, tuple[Numbers, Numbers]] = {}
         for word, *cells in rows:
-            if word in ("at", "died", "refused", "missed", "mapped", "nodes", "pss"):
+            if word in ("at", "died", "refused", "missed", "mapped", "nodes", "pss", "both"):
                 if word == "at":
                     pairs = [tuple(map(int, cell.split(":"))) for cell in cells[1:]]
                     usage, failcnt = zip(*pairs, strict=True)
@@ -155,5 +159,6 @@ def from_log(text: str, name: str, host: str, trace: Trace) -> Capture:
         raise CaptureError(f"{name}: the runner's log breaks off:\n{text[-500:]}")
     capture.kernel, capture.cgroup = said["kernel"].partition("-")[0], int(said["cgroup"])
     capture.step, capture.again = int(said["step"]), int(said["again"])
+    capture.swap = int(said["swap"] or 0)
     capture.read(rows)
     return capture

@@ -53,8 +53,10 @@ class Guest:
     def command(self, work: Path) -> list[str]:
         raise NotImplementedError
 
-    def run(self, plan: str, timeout: float = 300) -> str:
+    def run(self, plan: str, timeout: float = 300, swap: bool = False) -> str:
         """Boot, run, power off; returns the runner's log. Raises Unavailable, TimeoutError."""
+        if swap:
+            raise Unavailable("a guest gets no swap: --host live")
         head = f"cgroup /groups {self.version}\nname workbench\nfiles /disk/work\ncpu 0\nstep 2\n"
         if self.nodes > 1:
             head += f"nodes {self.nodes}\n" + "sets /sets\n" * (self.version == 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import os
 import secrets
@@ -16,6 +17,7 @@ from pathlib import Path
 
 NATIVE = Path(__file__).parent / "native"
 PREFIX = "workbench-live-"
+SWAP = 4096  # pages of a swap area of our own: 16 MiB
 COUNTING = " pids.max "  # a plan with this in it asks for groups that count tasks
 
 
@@ -135,6 +137,12 @@ def remove_group(top: Path) -> None:
         time.sleep(0.01)
 
 
+def swap_off(area: Path) -> None:
+    """Stop swapping to a file of ours, if anybody does."""
+    if any(line.split()[0] == str(area) for line in Path("/proc/swaps").read_text().splitlines()):
+        ctypes.CDLL(None).swapoff(os.fsencode(area))
+
+
 def clean() -> list[str]:
     """Remove what earlier runs of ours, killed with all their helpers, have left; returns names."""
     found = []
@@ -145,6 +153,7 @@ def clean() -> list[str]:
                 found.append(str(path))
     with contextlib.suppress(Unavailable):
         for path in stale(disk_folder()):
+            swap_off(path / "swap")
             shutil.rmtree(path, ignore_errors=True)
             found.append(str(path))
     return found
@@ -163,8 +172,11 @@ class Live:
         # its own, so that no fault maps around itself, and a fork copies area by area
         self.whole_areas = subprocess.run([str(self.agent), "probe"]).returncode == 0
 
-    def run(self, plan: str, timeout: float = 600) -> str:
-        """The runner's log. Raises Unavailable, TimeoutError; leaves nothing behind either way."""
+    def run(self, plan: str, timeout: float = 600, swap: bool = False) -> str:
+        """The runner's log. Raises Unavailable, TimeoutError; leaves nothing behind either way.
+
+        swap: with a swap area of its own, the whole machine's as long as it is there.
+        """
         clean()
         tag = f"{PREFIX}{os.getpid()}-{secrets.token_hex(3)}"
         files = disk_folder() / tag
@@ -176,6 +188,10 @@ class Live:
             if self.pids is None or self.version == 2:
                 raise Unavailable("no groups of version 1 that count tasks (pids) may be made here")
             head += f"pids {self.pids}\n"
+        if swap:
+            if self.version == 2 or not (self.groups / "memory.memsw.usage_in_bytes").exists():
+                raise Unavailable("groups here do not count swap beside memory (version 1 does)")
+            head += f"swap {SWAP}\n"
         with tempfile.TemporaryDirectory(prefix="workbench-") as work:
             script, log = Path(work, "plan"), Path(work, "log")
             script.write_text(head + plan)
@@ -208,4 +224,5 @@ class Live:
             time.sleep(0.01)
         for top in tops:
             remove_group(top)
+        swap_off(files / "swap")
         shutil.rmtree(files, ignore_errors=True)

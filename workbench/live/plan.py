@@ -19,7 +19,8 @@ REFUSED = {
     Op.io_error: "no real disk fails when told to",
     Op.migrate: "pages are moved between nodes by the zone stories only",
 }
-CONTROLS = ("memory.oom_control", "pids.max")  # other files of a group that are written to
+# other files of a group that are written to as the trace has it
+CONTROLS = ("memory.oom_control", "memory.memsw.limit_in_bytes", "pids.max")
 KINDS = {"file": "file", "anon": "anon", "shm": "shm", "ramfs": "shm"}
 
 

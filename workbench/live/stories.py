@@ -289,7 +289,7 @@ def waiting_at_the_limit() -> Trace:
 
 
 def limit_on_tasks() -> Trace:
-    """pids.max of 3 in A and 5 above it: forks are refused there, and no others; an end makes room."""
+    """pids.max of 3 in A and 5 above it: forks are refused there alone, and an end makes room."""
     b = TraceBuilder()
     b.container("P")
     for box in "AB":
@@ -367,8 +367,35 @@ def parent_kills() -> Trace:
     return b.build()
 
 
+# ---- with swap: only on request, because a swap area is the whole machine's ----------------------
+
+
+def swapped_out() -> Trace:
+    """500 pages under a limit of 200: what does not fit is swapped, and memory and swap together
+    are charged for every page that was written, wherever it is."""
+    b = filling(200, a=505)
+    for page in range(0, 500, 20):
+        b.touch_write("a", "h_a", page, 20)
+    b.discard("a", "h_a", 0, 100)
+    b.touch_write("a", "h_a", 0, 50)
+    return b.build()
+
+
+def memory_and_swap_at_their_limit() -> Trace:
+    """With a limit on both together, swapping makes no room for ever: the task is killed."""
+    b = filling(200, a=505)
+    b.set_limit("A", 400 * 4096, "memory.memsw.limit_in_bytes")
+    b.touch_write("a", "h_a", 0, 300)
+    b.touch_write("a", "h_a", 300, 200)
+    return b.build()
+
+
+SWAPPING = {story.__name__: story for story in (swapped_out, memory_and_swap_at_their_limit)}
+
+
 def all_stories() -> dict[str, Callable[[], Trace]]:
-    """Name -> function, in the order of this file."""
+    """Name -> function, in the order of this file; those of SWAPPING apart."""
     found = inspect.getmembers(sys.modules[__name__], inspect.isfunction)
     own = (f for _, f in found if inspect.get_annotations(f) == {"return": "Trace"})
-    return {f.__name__: f for f in sorted(own, key=lambda f: f.__code__.co_firstlineno)}
+    found = sorted(own, key=lambda f: f.__code__.co_firstlineno)
+    return {f.__name__: f for f in found if f.__name__ not in SWAPPING}

@@ -22,6 +22,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/swap.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -30,9 +31,10 @@
 
 enum { BALLAST = TASKS - 1, DEATHS_MS = 5000, ANSWER_MS = 60000, TRIES = 5 };
 
-static struct { char dir[512], pids[512]; long limit, kmem; int parent, there, node, limited, nobody_killed, usage, kernel, failcnt, kills; } groups[GROUPS];
+static struct { char dir[512], pids[512]; long limit, kmem; int parent, there, node, limited, nobody_killed, usage, kernel, failcnt, kills, both; } groups[GROUPS];
 static struct { char kind[8]; long pages; int fd; uint64_t base, step; void *view; } objects[OBJECTS];
 static struct { int process, group, refs, pid, alive, waits; } tasks[TASKS];
+static long swap_pages;
 static int n_groups, n_objects, n_tasks, version, event, quiet_fd, again;
 static long deaths; /* by SIGKILL */
 static char guard[400], sets[256], cpuset[330], pids_mount[256], counted[330], files[256], mount_point[256], name[64];
@@ -120,7 +122,29 @@ static void end_all_in(const char *dir) { /* ends tasks below dir, removes the g
   }
 }
 
+static void swap_area(char *path, size_t n) { snprintf(path, n, "%s/swap", files); }
+
+/* A swap file of ours, as mkswap(8) would make it. */
+static void begin_swap(void) {
+  static char page[PAGE];
+  char path[320];
+  swap_area(path, sizeof path);
+  int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  for (long i = 0; i < swap_pages; i++) {
+    uint32_t head[3] = {1, swap_pages - 1, 0};
+    memset(page, 0, sizeof page);
+    if (!i) { memcpy(page + 1024, head, sizeof head); memcpy(page + PAGE - 10, "SWAPSPACE2", 10); }
+    if (write(fd, page, PAGE) != PAGE) fail("writing the swap area: %s", strerror(errno));
+  }
+  fsync(fd);
+  close(fd);
+  if (swapon(path, 0)) fail("swapon %s: %s", path, strerror(errno));
+}
+
 static void remove_files(void) {
+  char path[320];
+  swap_area(path, sizeof path);
+  if (swap_pages) swapoff(path);
   DIR *d = opendir(files);
   for (struct dirent *e; d && (e = readdir(d));)
     if (e->d_name[0] != '.') unlinkat(dirfd(d), e->d_name, 0);
@@ -270,6 +294,7 @@ static void open_files(int g) {
   groups[g].kernel = open_in(groups[g].dir, v1 ? "memory.kmem.usage_in_bytes" : "memory.stat", O_RDONLY);
   groups[g].failcnt = open_in(groups[g].dir, v1 ? "memory.failcnt" : "memory.events.local", O_RDONLY);
   groups[g].kills = open_in(groups[g].dir, v1 ? "memory.oom_control" : "memory.events.local", O_RDONLY);
+  groups[g].both = v1 && swap_pages ? open_in(groups[g].dir, "memory.memsw.usage_in_bytes", O_RDONLY) : -1;
   groups[g].there = 1;
 }
 
@@ -290,7 +315,7 @@ static void make_group(int g) {
     if (mkdir(groups[g].pids, 0755)) fail("cannot make the group %s: %s", groups[g].pids, strerror(errno));
   }
   open_files(g);
-  if (version == 1) write_to(groups[g].dir, "memory.swappiness", "0");
+  if (version == 1 && !swap_pages) write_to(groups[g].dir, "memory.swappiness", "0");
   make_node_set(g);
   if (groups[g].limit >= 0) set_limit(g);
 }
@@ -300,6 +325,7 @@ static void remove_group(int g) {
   if (counted[0]) rmdir(groups[g].pids);
   int *fds[] = {&groups[g].usage, &groups[g].kernel, &groups[g].failcnt, &groups[g].kills};
   for (int i = 0; i < 4; i++) { close(*fds[i]); *fds[i] = -1; }
+  if (groups[g].both >= 0) close(groups[g].both);
   groups[g].there = groups[g].limited = 0;
 }
 
@@ -382,6 +408,9 @@ static void measure(const char *expected) {
     pause_ms(2 << i); /* what another CPU is about to give back */
     flush_everywhere();
   }
+  for (int g = 1; swap_pages && g < n_groups; g++)
+    if (groups[g].there)
+      fprintf(out, "both %d %d %ld\n", event, g, (number_in(groups[g].both, NULL) - number_in(groups[g].kernel, NULL)) / PAGE);
   static int printed;
   if (printed++ && !memcmp(usage, last_usage, sizeof usage) && !memcmp(failcnt, last_failcnt, sizeof failcnt)) return;
   memcpy(last_usage, usage, sizeof usage);
@@ -613,6 +642,7 @@ static void prepare(int step) {
     fail("cannot make the set %s", cpuset);
   if (pids_mount[0]) snprintf(counted, sizeof counted, "%s/%s", pids_mount, name);
   if (mkdir(files, 0700)) fail("cannot make %s: %s", files, strerror(errno));
+  if (swap_pages) begin_swap();
   if (mkdir(guard, 0755)) fail("cannot make the group %s: %s", guard, strerror(errno));
   if (counted[0] && mkdir(counted, 0755)) fail("cannot make the group %s: %s", counted, strerror(errno));
   if (version == 2) write_to(guard, "cgroup.subtree_control", "+memory");
@@ -672,6 +702,7 @@ int run_plan(const char *plan, const char *log) {
     if (sscanf(line, "name %63s", name) == 1 || sscanf(line, "files %255s", files) == 1) continue;
     if (sscanf(line, "cpu %d", &cpu) == 1 || sscanf(line, "step %d", &step) == 1 || sscanf(line, "nodes %d", &n_nodes) == 1) continue;
     if (sscanf(line, "sets %255s", sets) == 1 || sscanf(line, "pids %255s", pids_mount) == 1) continue;
+    if (sscanf(line, "swap %ld", &swap_pages) == 1) continue;
     if (sscanf(line, "group %ld %ld %ld %ld", a, a + 1, a + 2, a + 3) == 4 && n_groups < GROUPS) {
       groups[n_groups].parent = a[0]; groups[n_groups].limit = a[1];
       groups[n_groups].there = a[2]; groups[n_groups++].node = a[3];
@@ -684,7 +715,7 @@ int run_plan(const char *plan, const char *log) {
         CPU_SET(cpu, &one_cpu);
         sched_setaffinity(0, sizeof one_cpu, &one_cpu);
         if (!step) step = faults_map_one_page() ? 1 : 2;
-        fprintf(out, "kernel %s\ncgroup %d\nstep %d\n", host.release, version, step);
+        fprintf(out, "kernel %s\ncgroup %d\nstep %d\nswap %ld\n", host.release, version, step, swap_pages);
         prepare(step * PAGE);
       }
       if (a[1]) {
