@@ -317,6 +317,23 @@ def test_nothing_is_left_behind(how):
     assert gone_within(10) == []
 
 
+@on_kernel
+@pytest.mark.live
+def test_a_task_whose_runner_was_gone_before_it_looked_ends():
+    """A runner killed just after it forked a task cannot be heard of: one such task once stayed."""
+    memory = os.memfd_create("mailboxes")
+    try:
+        os.ftruncate(memory, 1 << 20)
+        os.dup2(memory, 200)  # MAILBOXES, where a runner leaves it
+        gone = str(os.getpid() + 1)  # not our number: the runner's, which is not our parent
+        task = subprocess.Popen([HOST.agent, "task", "0", gone], pass_fds=(200,))
+        assert task.wait(10) == 9
+    finally:
+        os.close(memory)
+        os.close(200)
+        task.kill()
+
+
 @on_uml
 @pytest.mark.parametrize("name", ["shared_tmpfs", "oom_largest"])
 def test_user_mode_linux(name):

@@ -25,6 +25,6 @@ extern struct mailbox *mailboxes;
 void futex_wait(volatile uint32_t *word, uint32_t seen, long milliseconds);
 void futex_wake(volatile uint32_t *word);
 int faults_map_one_page(void); /* 1: this kernel can be asked not to map around a fault */
-int serve(int number);         /* a task: obey until told to exit */
+int serve(int number, int parent); /* a task: obey until told to exit, or the parent is gone */
 int run_plan(const char *plan, const char *log);
 int boot(void); /* as the first process of a guest: mounts, the plan, power off */

@@ -37,9 +37,9 @@ static int leash(const char *folder, char **command) {
 
 int main(int n, char **words) {
   if (getpid() == 1) return boot(); /* a guest's first process */
-  if (n == 3 && !strcmp(words[1], "task")) {
+  if (n == 4 && !strcmp(words[1], "task")) {
     mailboxes = mmap(NULL, sizeof *mailboxes * TASKS, PROT_READ | PROT_WRITE, MAP_SHARED, MAILBOXES, 0);
-    return mailboxes == MAP_FAILED ? 2 : serve(atoi(words[2]));
+    return mailboxes == MAP_FAILED ? 2 : serve(atoi(words[2]), atoi(words[3]));
   }
   if (n == 2 && !strcmp(words[1], "probe")) return !faults_map_one_page();
   if (n > 3 && !strcmp(words[1], "leash")) return leash(words[2], words + 3);

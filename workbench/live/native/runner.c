@@ -260,12 +260,13 @@ static void make_node_set(int g) {
 }
 
 static void begin_process(int t, int group) {
-  char number[16];
+  char number[16], parent[16];
   snprintf(number, sizeof number, "%d", t);
+  snprintf(parent, sizeof parent, "%d", getpid());
   pid_t pid = fork();
   if (pid < 0) fail("fork: %s", strerror(errno));
   if (!pid) {
-    execl("/proc/self/exe", "agent", "task", number, NULL);
+    execl("/proc/self/exe", "agent", "task", number, parent, NULL);
     _exit(127);
   }
   tasks[t].process = t; tasks[t].pid = pid; tasks[t].alive = 1; tasks[t].refs = 1; tasks[t].group = group;

@@ -146,10 +146,11 @@ static int obey(struct mailbox *m) {
   return 0;
 }
 
-int serve(int number) {
+int serve(int number, int parent) {
   me = number;
-  runner = getppid();
+  runner = parent;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != runner) return 9; /* it was gone before we asked to hear of it */
   settle_in();
   for (;;) {
     struct mailbox *m = &mailboxes[me];
