@@ -30,7 +30,7 @@ def executed(path: Path) -> str:
             cell.outputs, cell.execution_count = [], None
     os.environ["WORKBENCH_LAB"] = "static"  # pictures in place of widgets
     client = NotebookClient(
-        book, kernel_name="python3", timeout=300, record_timing=False, store_widget_state=False,
+        book, kernel_name="python3", timeout=1200, record_timing=False, store_widget_state=False,
         coalesce_streams=True,  # however slowly the lines arrive
         extra_arguments=["--log-level=40"], resources={"metadata": {"path": str(path.parent)}},
     )
