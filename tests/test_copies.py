@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from test_twin import case_fails, report
 
-from workbench import schemes
+from workbench import replay, schemes
 from workbench.kernel import Knobs, Machine, check, faults, reclaim, simulate
 from workbench.kernel.names import LOCKED, N_COPIES, N_READS
 from workbench.trace import Trace, TraceBuilder
@@ -143,6 +143,14 @@ def test_each_container_has_a_copy_and_no_more():
     assert after(b, "next_toucher")[1:] == (4, [4, 4, 0])
     b.fork("b", "b2"), b.map("b2", "lib"), b.touch_read("b2", "lib")
     assert after(b)[1:] == (8, [4, 4, 4]), "a second task maps its container's"
+
+
+def test_a_pages_life_tells_who_copied_it():
+    b = three_sharers()
+    b.touch_read("b", "lib"), b.touch_read("c", "lib")
+    life = replay(b.build(), "copy_on_reclaim", engine="interpreted", cluster=4).life("lib", 2)
+    copied = life[life.what == "copied"]
+    assert list(copied.container) == ["B", "C"] and "freed" in set(life.what)
 
 
 def test_copying_saves_the_disk():

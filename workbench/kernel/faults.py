@@ -207,7 +207,7 @@ def own_copy(k, t, v, c, page):
     if z < 0:
         return -1
     settle_in(k, copy, z, FILE, False)
-    note_copy(k, copy, k.task_mm[t])
+    note_copy(k, v, k.task_mm[t])  # in the life of the page that is copied
     k.held_page = copy
     if page < k.vpages:
         leave_frame(k, page)
