@@ -98,6 +98,7 @@ def build(
                 b.touch_read(c.lower(), "httpd", random.randrange(text), 1)
             else:
                 b.touch_read(c.lower(), f"{c} own", random.randrange(own), 1)
+    b.mark("all have worked")
     parameters = {"size": size, "nodes": nodes, "place": where, "containers": containers,
                   "steps": steps, "scale": scale, "hot": hot, "room": room,
                   "references": references, "owner_uses": owner_uses, "cutoff": cutoff,

@@ -64,6 +64,7 @@ def build(
         for page in range(pages):
             b.read("reader", "data", page, 1)
             b.touch_read("mapper", "data", page, 1)
+        b.mark("both have gone through it again")
     parameters = {"size": size, "nodes": nodes, "place": where, "order": order,
                   "pressure": pressure, "pages": pages}  # fmt: skip
     notes = (
