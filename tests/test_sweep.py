@@ -116,6 +116,26 @@ def test_a_wrong_axis_or_value_is_told_before_anything_runs(over, said):
         sweep("two_compiles", over, ["first_touch"])
 
 
+def test_all_is_every_story_under_the_schemes_it_is_about(monkeypatch, tmp_path):
+    some = ["exit_attack", "shared_page", "undeclared_sharing"]
+    about = scenarios.schemes_of("undeclared_sharing")
+    assert about and "hand_over" not in about and "fraction" in about
+    monkeypatch.setattr(scenarios, "names", lambda: some)
+    table = sweep("all", {"size": ["small"]}, ["hand_over", "fraction"], file=tmp_path / "a.csv")
+    ran = set(zip(table["scenario"], table["scheme"], strict=True))
+    assert ran == {(n, s) for n in some for s in ("hand_over", "fraction")} - {
+        ("undeclared_sharing", "hand_over")}  # fmt: skip
+    for story, scheme in sorted(ran):
+        mine = table[(table["scenario"] == story) & (table["scheme"] == scheme)]
+        alone = replay(scenarios.get(story), scheme).verdicts()
+        measured = mine[mine["unit"] == "measured"]
+        assert list(measured["metric"]) == [row["quantity"] for row in alone]
+        met = mine[mine["metric"] == "predictions met"]["value"].item()
+        assert met == sum(row["agrees"] is True for row in alone)
+    with pytest.raises(ValueError, match="unknown axis 'guests'"):
+        sweep("all", {"guests": [3]}, "none")
+
+
 def test_wrong_names_and_files_are_told(tmp_path):
     with pytest.raises(ValueError, match="did you mean gcc2"):
         sweep("gcc22", {}, ["first_touch"])

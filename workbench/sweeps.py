@@ -33,6 +33,7 @@ Point = dict[str, Any]
 Row = tuple[str, str, float | None, str, str]  # container, metric, value, word, unit
 UNITS = {"minor": "faults", "major": "faults", "failcnt": "refusals", "kills": "tasks",
          "lost": "tasks"}  # fmt: skip
+ALL = "all"  # in place of a scenario's name: every one
 PATIENCE = 1.0  # seconds of work before other processes are worth starting
 KNOBS = tuple(f.name for f in fields(Knobs))
 
@@ -53,11 +54,17 @@ def checked(scenario: str, over: Mapping[str, Iterable] | Iterable[Point]) -> li
 
     A name is a scenario's parameter, a knob, `limit` (every container but root, where the scenario
     has no parameter of that name), `limit.NAME`, `deal` (a seed of `redeal`; None: as written) or
-    `spread`. Sizes such as 24MiB become pages. Raises ValueError.
+    `spread`. Sizes such as 24MiB become pages. The scenario "all" makes a point of every story,
+    named by the axis `scenario`. Raises ValueError.
     """
     points = grid(**over) if isinstance(over, Mapping) else [dict(point) for point in over]
     if not points:
         raise ValueError("sweep: no points; an axis of the grid is empty")
+    if scenario == ALL:
+        return [
+            {"scenario": name, **point}
+            for name in stories.names() for point in checked(name, points)
+        ]  # fmt: skip
     story = scenario in stories.names()
     if not story and not Path(scenario).exists():
         hint = did_you_mean(scenario, stories.names())
@@ -107,18 +114,27 @@ def sources() -> str:
 # ---- one batch of work: one trace under many limits, knobs and schemes ---------------------------
 
 
-def batches(scenario: str, points: list[Point], names: list[str], done: set[str]) -> Iterator:
+def jobs_of(scenario: str, points: list[Point], names: list[str]) -> list[tuple[Point, str]]:
+    """(point, scheme): all there is to do; of all stories, each under the schemes it is about."""
+    if scenario != ALL:
+        return list(itertools.product(points, names))
+    about = {story: stories.schemes_of(story) or rules.names() for story in stories.names()}
+    return [(point, name) for point in points for name in names
+            if name.partition(":")[0] in about[point["scenario"]]]  # fmt: skip
+
+
+def batches(scenario: str, jobs: list[tuple[Point, str]], done: set[str]) -> Iterator:
     """(scenario, [(point, scheme), ...]): all that is left to do, one batch per trace to build."""
-    made: dict[str, list] = {}
-    parameters = stories.parameters(scenario) if scenario in stories.names() else {}
-    for point in points:
-        build = {n: v for n, v in point.items() if n in parameters or n in ("deal", "spread")}
-        for name in names:
-            if key_of(point, name) not in done:
-                made.setdefault(json.dumps(build, sort_keys=True), []).append((point, name))
-    for jobs in made.values():
-        for start in range(0, len(jobs), 8):
-            yield scenario, jobs[start : start + 8]
+    made: dict[tuple[str, str], list] = {}
+    for point, name in jobs:
+        story = point["scenario"] if scenario == ALL else scenario
+        known = stories.parameters(story) if story in stories.names() else {}
+        built = {n: v for n, v in point.items() if n in known or n in ("deal", "spread")}
+        if key_of(point, name) not in done:
+            made.setdefault((story, json.dumps(built, sort_keys=True)), []).append((point, name))
+    for (story, _), mine in made.items():
+        for start in range(0, len(mine), 8):
+            yield story, mine[start : start + 8]
 
 
 def work(scenario: str, jobs: list[tuple[Point, str]]) -> list[tuple[str, list[Row]]]:
@@ -178,9 +194,14 @@ def rows_of(run: Any, source: Source) -> Iterator[Row]:
             if value is not None:
                 yield box, metric, float(value), "", UNITS.get(metric, "pages")
     if source.measured:
-        for quantity, value in source.story.measure(run.state).items():
+        met = {True: 0, False: 0, None: 0}
+        for row in source.story.verdict(run.scheme.label, run.state):
+            value = row["measured"]
             word = value if isinstance(value, str) else ""
-            yield "", quantity, None if word else float(value), word, "measured"
+            yield "", row["quantity"], None if word else float(value), word, "measured"
+            met[row["agrees"]] += 1
+        yield "", "predictions met", float(met[True]), "", "quantities"
+        yield "", "predictions missed", float(met[False]), "", "quantities"
     yield "", "hang", float(run.hang or 0), "", "event"
 
 
@@ -316,6 +337,7 @@ def sweep(
 ):
     """Replay a scenario (or a trace's file) at every point under every scheme (None: all).
 
+    scenario a name, a trace's file, or "all": every story, under the schemes it is about
     over     axis -> values for every combination, or a list of points; see `checked` for the names
     file     FILE.parquet (or .csv), written whole at the end; FILE.parquet.partial meanwhile, from
              which the same call goes on after a crash. None: only the table
@@ -342,10 +364,11 @@ def sweep(
         raise ValueError(f"sweep: {target} is there already; another name, or restart")
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(kept(target, str(scenario), restart))
-        keys = [key_of(point, name) for point in points for name in names]
+        jobs = jobs_of(str(scenario), points, names)
+        keys = [key_of(*job) for job in jobs]
         done, wanted = store.keys(), len(set(keys))
         have = len(done & set(keys))
-        todo = batches(str(scenario), points, names, done)
+        todo = batches(str(scenario), jobs, done)
         results = cluster(todo, dask) if dask else here(todo, workers or os.cpu_count() or 1)
         stack.callback(results.close)
         if progress:
@@ -357,7 +380,7 @@ def sweep(
                 progress(have, wanted)
             if stop and stop() and have < wanted:
                 return None
-        table = table_of(str(scenario), points, names, store)
+        table = table_of(str(scenario), jobs, store)
         if target:
             write(table, target, str(scenario))
     if target:
@@ -386,15 +409,16 @@ def kept(target: Path | None, scenario: str, restart: bool) -> Iterator[Store]:
         store.close()
 
 
-def table_of(scenario: str, points: list[Point], names: list[str], store: Store):
+def table_of(scenario: str, jobs: list[tuple[Point, str]], store: Store):
     """All rows in the order of the points, as a pandas table."""
     import pandas as pd
 
-    axes = list(points[0])
+    axes = [axis for axis in jobs[0][0] if (scenario, axis) != (ALL, "scenario")]
     columns = ["scenario", "scheme", *axes, "container", "metric", "value", "word", "unit"]
     rows = [
-        (Path(scenario).stem, name, *map(plain, point.values()), *row)
-        for point in points for name in names for row in store.get(key_of(point, name))
+        (point["scenario"] if scenario == ALL else Path(scenario).stem, name,
+         *(plain(point[axis]) for axis in axes), *row)
+        for point, name in jobs for row in store.get(key_of(point, name))
     ]  # fmt: skip
     return pd.DataFrame.from_records(rows, columns=columns)
 

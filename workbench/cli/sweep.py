@@ -11,7 +11,8 @@ import typer
 from .source import chosen_schemes, guess, like, number, pairs, parameter
 from .text import Mistake, grid, say, wrapped
 
-What = Annotated[str, typer.Argument(metavar="SCENARIO_OR_TRACE", show_default=False)]
+What = Annotated[str, typer.Argument(metavar="SCENARIO_OR_TRACE", show_default=False,
+                                     help="Or all: every scenario.")]  # fmt: skip
 Over = Annotated[
     list[str] | None,
     typer.Option("--over", metavar="AXIS=V1,V2,...", help="A scenario's parameter, a knob, limit, "
@@ -81,7 +82,7 @@ def sweep(
                 bar.close()
                 say(f"what is done is kept in {output}.partial; the same command goes on")
             raise
-    show(table, list(axes), metric)
+    (library if what == "all" else show)(table, list(axes), metric)
     if output:
         say(f"{len(table)} rows in {output}")
     if chart:
@@ -101,7 +102,8 @@ def values_of(what: str, axis: str, text: str) -> list[Any]:
     from workbench.kernel import Knobs
 
     knobs = {f.name: f.default for f in fields(Knobs)}
-    parameters = scenarios.parameters(what) if what in scenarios.names() else {}
+    story = scenarios.names()[0] if what == "all" else what  # size and nodes are everybody's
+    parameters = scenarios.parameters(story) if story in scenarios.names() else {}
     low, dots, high = text.partition("..")
     words = text.split(",")
     if dots:
@@ -121,6 +123,19 @@ def values_of(what: str, axis: str, text: str) -> list[Any]:
             raise Mistake(f"--over spread={text}: numbers from 0 to 10 are expected") from None
     known = [*parameters, *knobs, "limit", "deal", "spread"]
     raise Mistake(f"--over: unknown axis {axis!r}{guess(axis, known)}")
+
+
+def library(table: Any, axes: list[str], metric: str) -> None:
+    """All stories on stdout: a line per story and point, how many predictions came true."""
+    wide = table.pivot_table("value", ["scenario", *axes, "scheme"], "metric", dropna=False,
+                             observed=True)[["predictions met", "predictions missed", "hang"]]
+    wide["hang"] = wide["hang"] > 0
+    rows = [
+        (*(key if isinstance(key, tuple) else (key,)), len(part),
+         *(int(part[name].sum()) for name in wide.columns))
+        for key, part in wide.groupby(["scenario", *axes] if axes else "scenario", sort=False)
+    ]  # fmt: skip
+    print(grid(["scenario", *axes, "schemes", "as predicted", "not", "hangs"], rows))
 
 
 def show(table: Any, axes: list[str], metric: str) -> None:
