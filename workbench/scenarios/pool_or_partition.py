@@ -52,8 +52,8 @@ def expect(demand: str, sets: int) -> dict[str, dict[str, tuple[float, float]]]:
         return {"hit ratio": (round(x - 0.1, 2), round(x + 0.1, 2))}
 
     pool, zones = _TOY[demand]
-    table = {"none": near(pool), "first_touch": near(zones), "partition": near(zones)}
-    return table | {"zone": near(zones)} if not sets else table
+    table = {"none": near(pool), "first_touch": near(zones)}
+    return table if sets else table | dict.fromkeys(("zone", "partition"), near(zones))
 
 
 def build(
