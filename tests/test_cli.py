@@ -431,6 +431,7 @@ def test_output_that_cannot_be_written_is_3(call, here, trace):
     for words in (
         f"run {trace} -o file", f"run {trace} -o file/sub", f"compare {trace} -o file",
         f"run {trace} --events missing/events.csv", f"trace convert {trace} missing/t.zip",
+        f"report {trace} --schemes none --no-pdf -o file/sub",
     ):  # fmt: skip
         _, err = call(*words.split(), code=3)
         assert "cannot write" in err

@@ -11,7 +11,9 @@ from .usage import FAR, limits, lines, marks, peak_of, series
 COLUMNS = 4  # schemes side by side; more go below
 
 
-def multiples(table, oom=None, hangs: dict[str, int] | None = None, fig=None):
+def multiples(
+    table, oom=None, hangs: dict[str, int] | None = None, fig=None, y: str = "charged, pages"
+):
     """Small multiples of a comparison. Returns a list of (usage Axes, failcnt Axes) per scheme.
 
     table: `Comparison.table()`; oom: `.oom()`; hangs: `.hangs()`.
@@ -43,7 +45,7 @@ def multiples(table, oom=None, hangs: dict[str, int] | None = None, fig=None):
         marks(upper, kills, hang, heights=True)
         marks(lower, None, hang, heights=False)
         first = column == 0
-        style.finish(upper, x="", y="charged, pages" if first else "", legend=False)
+        style.finish(upper, x="", y=y if first else "", legend=False)
         style.finish(lower, y="refusals, count" if first else "", legend=False)
         upper.set_title(heading(scheme, kills, hang), fontsize=style.TEXT, loc="left")
         for ax, top in zip((upper, lower), tops, strict=True):

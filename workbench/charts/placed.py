@@ -29,7 +29,7 @@ def placed(table, kills, where: list[int], fig=None) -> list:
 
     table: `Run.placed()`; kills: `Run.oom()`; where: each victim's node.
     """
-    return multiples(*panels(table, kills, where), fig=fig)
+    return multiples(*panels(table, kills, where), fig=fig, y="pays for, pages")
 
 
 def describe_placed(table, kills, where: list[int]) -> str:

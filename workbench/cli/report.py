@@ -43,7 +43,10 @@ def report(
     sources = [Source(name, None, nodes, None, limit, set_) for name in what]
     same = {k: v for k, v in sources[0].options.items() if k not in ("machine", "engine")}
     progress = Progress(f"replaying {len(sources)} scenarios under {len(names)} schemes")
-    files = make([s.thing for s in sources], names, output, progress=progress, pdf=pdf, **same)
+    try:
+        files = make([s.thing for s in sources], names, output, progress=progress, pdf=pdf, **same)
+    except OSError as problem:
+        raise Trouble(f"cannot write to {output}: {problem.strerror or problem}") from problem
     progress.close()
     if pdf and browser() is None:
         say("no Chromium here, so no report.pdf; open index.html and print it")
