@@ -21,6 +21,7 @@ PREDICTION = {
     "hand_over": _ONE,
     "fraction": _PAIR,
     "beancounter": _PAIR,
+    "every_container:record=walk:lists=global": "Nothing is written down: mappers are walked.",
     "every_mapping": "Nothing is written down: a mapping is its own record.",
     "zone": "Nothing is written down: the frame's place says it.",
 }
@@ -36,7 +37,8 @@ def expect(guests: int, shared: int, private: int) -> dict[str, dict[str, object
     frames, pairs = shared + guests * private, guests * (shared + private)
     one, pair, none = ({"records": n, "records / page": n / frames} for n in (frames, pairs, 0))
     return {"none": none, "first_touch": one, "hand_over": one, "fraction": pair,
-            "beancounter": pair, "every_mapping": none, "zone": none}  # fmt: skip
+            "beancounter": pair, "every_mapping": none, "zone": none,
+            "every_container:record=walk:lists=global": none}  # fmt: skip
 
 
 def build(

@@ -18,6 +18,7 @@ PREDICTION = {
     "none": "Nobody is at a limit: all are served.",
     "first_touch": "The largest address space dies: the hog, and all is served after one kill; but "
     "a larger one whose pages others pay for dies first, and that frees nothing.",
+    "first_touch:oom_score=charged": "The hog is charged most and dies first, whoever is larger.",
     "hand_over": "As first touch.",
     "fraction": _LARGEST,
     "beancounter": _LARGEST,
@@ -35,6 +36,7 @@ def expect(large: str) -> dict[str, dict[str, object]]:
     if large == "mapper":
         nothing = served | {"kills": 2, "first killed": "mapper", "kills in vain": 1}
         return {"first_touch": nothing, "hand_over": nothing,
+                "first_touch:oom_score=charged": served,
                 "none": served | {"kills": 0, "first killed": "nobody"}}  # fmt: skip
     special = {
         "none": served | {"kills": 0, "first killed": "nobody"},
