@@ -33,13 +33,22 @@ def build(folder: Path) -> ctypes.CDLL | None:
 
 
 class Limit:
-    """One random 8-byte read-modify-write per event, over the engine's own event columns."""
+    """One random 8-byte read-modify-write per event, over the engine's own event columns.
 
-    def __init__(self, library: ctypes.CDLL, state, pages: int) -> None:
+    At the event's page, or (`by_pair`) at its pair of page and task: pairs have cells without gaps,
+    numbered beforehand, as a hash that costs nothing would do it.
+    """
+
+    def __init__(self, library: ctypes.CDLL, state, pages: int, by_pair: bool = False) -> None:
         self.run = library.limit
+        at = state.ev_at
+        if by_pair:
+            pair = state.ev_task.astype(np.int64) * pages + at
+            found, at = np.unique(pair, return_inverse=True)
+            pages, at = len(found), at.astype(np.int32)
         self.cells = np.zeros(pages, np.uint64)
         self.cells += 1  # in memory
-        self.columns = [state.ev_op, state.ev_task, state.ev_at, state.ev_count]
+        self.columns = [state.ev_op, state.ev_task, at, state.ev_count]
 
     def go(self, start: int, stop: int) -> None:
         at = [c.ctypes.data + start * c.itemsize for c in self.columns]

@@ -105,6 +105,7 @@ def write_readme(path: Path, text: str) -> None:
 def readme_text(machine: dict[str, str], found: dict) -> str:
     """The few numbers a reader of README.md wants."""
     from .measure import table
+    from .sections import PAIRS
 
     def one(key: str, name: str) -> str:
         return f"{found[key]['times'][name].median:.3g}" if has(key, name) else "-"
@@ -116,7 +117,7 @@ def readme_text(machine: dict[str, str], found: dict) -> str:
         if key not in found:
             return "-"
         values = [t.median for name, t in found[key]["times"].items()
-                  if name not in ("C loop", "libcachesim LRU")]  # fmt: skip
+                  if name not in ("C loop", PAIRS, "libcachesim LRU")]  # fmt: skip
         return f"{min(values):.3g} to {max(values):.3g}"
 
     def net(key: str) -> str:
@@ -133,18 +134,30 @@ def readme_text(machine: dict[str, str], found: dict) -> str:
         for pages in (10_000, 1_000_000):
             at = key.format(pages)
             rows.append([f"{label}, {pages:,} pages", one(at, "first_touch"), spread(at), net(at),
-                         one(at, "C loop")])  # fmt: skip
+                         one(at, "C loop"), one(at, PAIRS)])  # fmt: skip
     text = [
         f"{machine['CPU'].partition(', load')[0]}; Python {machine['Python']}, numba "
         f"{machine['numba']}, libcachesim {machine['libcachesim']}. CPU nanoseconds per event, "
         "Zipf(1.0) page numbers,\nmedians of five interleaved runs (`python -m tests.bench`):\n",
-        table(["compiled engine", "`first_touch`", "all schemes", "libcachesim LRU", "bare C loop"],
-              rows),
+        table(["compiled engine", "`first_touch`", "all schemes", "libcachesim LRU", "bare C loop",
+               "by pairs"], rows),
         "",
         "libcachesim replays the same pages with the same capacity; reading its file is not "
         "counted. The C loop\nchanges eight bytes at random per event, which is what memory "
-        "allows.",
+        "allows: of its page, or of its pair of page\nand container.",
     ]  # fmt: skip
+    own = [key for key in found if key.startswith("own ")]
+    if own:
+        rows = []
+        for key in own:
+            name = key.split()[-1]
+            built_in, users = (found[key]["times"][n].median for n in (name, f"own_{name}"))
+            case = key.removeprefix("own ").removesuffix(name).strip()
+            rows.append([f"{case}, `{name}`", f"{built_in:.3g}", f"{users:.3g}",
+                         f"{found[key]['speed']:.2f}"])  # fmt: skip
+        head = ["10,000 pages", "built in", "the same hooks, a user's", "speed"]
+        text += ["", "A scheme of your own has every index and number looked at:", "",
+                 table(head, rows)]  # fmt: skip
     sentences = []
     if "20,000 events" in found:
         t = found["20,000 events"]["recorded, first_touch, results.replay"]

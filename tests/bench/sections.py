@@ -24,6 +24,7 @@ from .traces import SCHEMES, Replay
 ROOT = Path(__file__).parents[2]
 SIZES = (10_000, 1_000_000)
 # without a limit there is nothing to compare; a task killed at its limit does nothing any more
+PAIRS = "C loop by pairs"  # of page and container
 NO_HALF = {"none": "has no limit", "every_mapping": "kills at the limit"}
 
 
@@ -175,14 +176,15 @@ def shared_case(
     for name in SCHEMES:
         replays[name] = Replay(trace, name, next(iter(replays.values()), None)).warm_up(warm)
     work = {name: (r.prepared, lambda r=r: r.go(first, n)) for name, r in replays.items()}
-    if bench.library:
-        limit = peers.Limit(bench.library, replays["none"].start, pages)
-        work["C loop"] = (tuple, lambda: limit.go(first, n))
+    for name in ("C loop", PAIRS) if bench.library else ():
+        limit = peers.Limit(bench.library, replays["none"].start, pages, name == PAIRS)
+        work[name] = (tuple, lambda limit=limit: limit.go(first, n))
     took = interleaved(work, bench.runs, n - first)
     loop = took.get("C loop")
-    rows = [[name, str(t), f"{t.wall:.4g}", times(ratio(t, loop))] for name, t in took.items()]
+    rows = [[name, str(t), f"{t.wall:.4g}", times(ratio(t, loop)), times(ratio(t, took.get(PAIRS)))]
+            for name, t in took.items()]  # fmt: skip
     title = f"{case}: {n - first:,} events, {pages:,} pages, 100 containers"
-    bench.show(title, ["", "CPU ns/event", "wall", "C loop takes"], rows)
+    bench.show(title, ["", "CPU ns/event", "wall", "C loop takes", f"{PAIRS} takes"], rows)
     bench.found[f"{case} {pages}"] = {"events": n - first, "times": took}
     if loop:
         for name in replays:
