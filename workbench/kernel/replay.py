@@ -59,6 +59,8 @@ def run_block(k, start, stop):
     for i in range(start, stop):
         if ahead and i + ahead < stop:
             look_ahead(k, i + ahead, i + (ahead >> 1))
+            if k.many_pairs:
+                look_closer(k, i + (ahead >> 2), i + (ahead >> 3))
         op = k.ev_op[i]
         t = k.ev_task[i]
         v = k.ev_at[i]
@@ -96,6 +98,21 @@ def look_ahead(k, far, near):
         if at < 0 or op == DISCARD or not k.word[at] & PRESENT:
             prefetch(k.page_flags, v)
             prefetch(k.pte_page, v if at < k.vpages else k.slot_pte[at - k.vpages])
+
+
+def look_closer(k, close, next):
+    """The same for the page's record of a charge and its mappers: the oldest, then the newest."""
+    v = k.ev_at[close]
+    op = k.ev_op[close]
+    if op <= TOUCH_WRITE or op == DISCARD:
+        prefetch(k.entry_page, k.page_entry[v] - 1)
+        prefetch(k.pte_page, k.page_rmap[v] - 1)
+    v = k.ev_at[next]
+    op = k.ev_op[next]
+    if op <= TOUCH_WRITE or op == DISCARD:
+        head = k.page_rmap[v] - 1
+        if head >= 0:
+            prefetch(k.pte_page, k.pte_prev[head])
 
 
 def slow(k, i, op, t, v):
