@@ -153,6 +153,7 @@ def readme_text(machine: dict[str, str], found: dict) -> str:
             name = key.split()[-1]
             built_in, users = (found[key]["times"][n].median for n in (name, f"own_{name}"))
             case = key.removeprefix("own ").removesuffix(name).strip()
+            case = case.replace("churn", "mapping and unmapping")
             rows.append([f"{case}, `{name}`", f"{built_in:.3g}", f"{users:.3g}",
                          f"{found[key]['speed']:.2f}"])  # fmt: skip
         head = ["10,000 pages", "built in", "the same hooks, a user's", "speed"]
