@@ -1079,7 +1079,7 @@ class EveryMapping(Scheme):
 
     def mapped(self, page, c, paid):
         if not paid:
-            c.rss.usage += 1
+            self.kernel.add(c, 1)
             c.css += 1
 
     def unmapped(self, page, c):
@@ -1112,7 +1112,7 @@ class VirtualSwap(Scheme):
 
     def mapped(self, page, c, paid):
         c.css -= paid > 0
-        c.rss.usage += not paid
+        self.kernel.add(c, 1 - paid)
         if len(page.of(c)) > 1:
             return
         c.lists["inactive"].insert(0, page)
