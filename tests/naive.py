@@ -2153,11 +2153,7 @@ class Kernel:
     # -- mappings ----------------------------------------------------------------------------------
 
     def map_page(self, mm, vpage, page, paid, **flags):
-        old = mm.ptes.get(vpage)
-        pte = Pte(mm, vpage, page, "present", locked=old is not None and old.locked, **flags)
-        if old is not None:
-            self.zap(old)
-        mm.ptes[vpage] = pte
+        pte = mm.ptes[vpage] = Pte(mm, vpage, page, "present", **flags)
         page.mappers.append(pte)
         if page.kind != "special":
             self.now_mapped(page, mm.container, paid)
@@ -2275,10 +2271,14 @@ class Kernel:
             self.give_back(payer, paid)
             self.evict(page)
             raise StartOver
+        old = task.mm.ptes.get(vpage)
+        if old is not None:
+            self.zap(old)
         if self.scheme.resident:
             self.scheme.born(page, payer, paid)
             paid = 0
-        self.map_page(task.mm, vpage, page, paid, writable=True, dirty=True)
+        locked = old is not None and old.locked
+        self.map_page(task.mm, vpage, page, paid, writable=True, dirty=True, locked=locked)
         self.to_lru(page, self.newest)
         page.active, vma.has_anon = self.newest == "active", True
 
