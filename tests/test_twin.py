@@ -40,7 +40,7 @@ VARIANTS = [  # of what schemes leave to choose
     "hand_over:forced=free:heir=random:reclaim=unmap_all", "hand_over:heir=next:forced=free",
     "fraction:forced=free", "beancounter:forced=free", "first_touch:death=reparent",
     "next_toucher:death=reparent:lists=lru", "first_allocation:death=reparent",
-    "file_owner:death=reparent", "first_touch:death=reparent:kernel_memory=charged",
+    "file_owner:death=reparent:lists=lru", "first_touch:death=reparent:kernel_memory=charged",
 ]  # fmt: skip
 GROUPS = ["cgroup_v1:death=zombie", "cgroup_v2:death=reparent", "cgroup_v1:kernel_memory=charged",
           "cgroup_v2:kernel_memory=charged", "first_touch:kernel_memory=charged",
