@@ -46,7 +46,8 @@ GROUPS = ["cgroup_v1:death=zombie", "cgroup_v2:death=reparent", "cgroup_v1:kerne
           "cgroup_v2:kernel_memory=charged", "first_touch:kernel_memory=charged",
           "fraction:kernel_memory=charged", "every_mapping:kernel_memory=charged",
           "first_allocation:hierarchy=tree:kernel_memory=charged", "openvz:hierarchy=tree",
-          "openvz:hierarchy=tree:kernel_memory=charged"]  # fmt: skip
+          "openvz:hierarchy=tree:kernel_memory=charged", "every_mapping:hierarchy=tree",
+          "virtual_swap:hierarchy=tree", "february_2007:hierarchy=tree"]  # fmt: skip
 CACHED = [  # the add-on +PC
     "first_touch:cache=joint", "first_touch:cache=separate", "every_container:cache=separate",
     "fraction:cache=joint", "hand_over:cache=joint:lists=lru", "every_mapping:cache=separate",
