@@ -105,3 +105,17 @@ def test_the_library_goes_and_comes_back():
     assert (m["faults of B"], m["kills in B"], m["B charged for the library"]) == (100, 0, 100)
     assert measured("leaks", "february_2007")["faults of B"] == 0
     assert measured("leaks", "first_touch:references=own", busy=True)["faults of B"] >= 99
+
+
+def test_two_lists_throw_out_a_whole_container_where_the_passes_add_up_to_it():
+    """Passes at priorities 12 to 1 look at usage / 2^p + 1 pages each, if a cluster of 4 at least.
+
+    100: 101 of them, so that one page is met twice and freed, which is no success (RE3); 200: 202,
+    so that two are.
+    """
+    assert sum(n for p in range(1, 13) if (n := (100 >> p) + 1) >= 4) == 101
+    assert sum(n for p in range(1, 13) if (n := (200 >> p) + 1) >= 4) == 202
+    whole = measured("which_page", "first_touch:lists=lru")
+    assert whole["refused"] == whole["faults"] // 100
+    few = measured("which_page", "first_touch:lists=lru", limit=200)
+    assert few["refused"] > few["faults"] / 5
