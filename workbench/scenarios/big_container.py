@@ -38,17 +38,21 @@ FIRST, LAST, STEP, BIG, CACHE, NEIGHBOUR, HOST = 100, 600, 50, 384, 100, 500, 1_
 START = "the neighbour has its pages"
 
 
-def expect(nodes: int, swap: int) -> dict[str, dict[str, object]]:
+def expect(nodes: int, swap: int, unit: int) -> dict[str, dict[str, object]]:
     fits = BIG + swap  # pages of its load, but for what its kernel frames take
     fatal = next((load for load in range(FIRST, LAST + 1, STEP) if load > fits), 0)
     inside = {
         "killed": f"load {fatal}" if fatal else "no",
         "killed outside": 0,
-        "frames at most": (BIG - 8, BIG),
+        "frames at most": ((BIG - 8) * unit, BIG * unit),
         "neighbour's faults": 0,
     }
-    shared = {"neighbour's faults": (1, 10 * NEIGHBOUR)} if nodes == 1 else {}
-    mapped = {"killed outside": 0, "frames at most": (BIG, BIG + CACHE), "killed": inside["killed"]}
+    shared = {"neighbour's faults": (1, 10 * NEIGHBOUR * unit)} if nodes == 1 else {}
+    mapped = {
+        "killed outside": 0,
+        "frames at most": (BIG * unit, (BIG + CACHE) * unit),
+        "killed": inside["killed"],
+    }
     return {"none": shared, "zone": inside, "partition": inside, "first_touch": mapped}
 
 
@@ -90,7 +94,7 @@ def build(
     )
     chosen = replace(knobs(size), swap_write=disk)
     return finish(__name__, b.build(), Machine(nodes, HOST * unit, swap * unit), chosen,
-                  parameters, expect(nodes, swap), notes,
+                  parameters, expect(nodes, swap, unit), notes,
                   O14="a full zone never borrows a frame")  # fmt: skip
 
 
