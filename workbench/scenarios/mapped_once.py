@@ -44,13 +44,13 @@ def build(
     cache_limit: Annotated[int, range(8, 1 << 20)] | None = None,
     seed: Annotated[int, range(0, 1 << 30)] = 0,
 ) -> Scenario:
-    """Limit 256 (full: 1 GiB), 1,024 frames a node; A touches its mapped file once, then loops over
-    another as large, six times, every fourth page written. The neighbour's touches are uniform
-    over 256 pages (half) or all that A's limit leaves of the machine (full).
+    """Limit 256 pages (full: 256 MiB), a node of four times that; A touches its mapped file once,
+    then loops over another as large, six times, every fourth page written. The neighbour's touches
+    are uniform over as many pages (half) or all that A's limit leaves of the machine (full).
 
     cache_limit: control file pgcache_limit of A, for schemes with cache=separate
     """
-    limit = 256 if size == "small" else 1 << 18
+    limit = 256 if size == "small" else 1 << 16
     frames = 4 * limit
     where = settle(place, ["A", "N"], nodes)
     theirs = limit if host == "half" else frames * nodes - limit - 48 * nodes
@@ -75,6 +75,7 @@ def build(
     parameters = {"size": size, "nodes": nodes, "place": where, "host": host, "seed": seed,
                   "swappiness": swappiness, "cache_limit": cache_limit}  # fmt: skip
     notes = (
+        "Full size is a quarter of the source's 1 GB, which replays in a quarter of the time.",
         "Both files are 16 pages smaller than the limit, which leaves room for page tables.",
         "Cached pages charged as well (+PC): first_touch:cache=joint or separate.",
     )
