@@ -168,6 +168,7 @@ def page(parts: list[Comparison], charts: dict[str, dict]) -> str:
 
 def section(name: str, part: Comparison, files: dict) -> str:
     story = part.runs[0].scenario
+    story = story if hasattr(story, "question") else None  # a trace from a file has no more to say
     out = [f'<section id="{escape(name)}">', f"<h2>{escape(getattr(story, 'title', name))}</h2>"]
     if story is not None:
         out.append(f"<p>{escape(story.question)}</p><p>Source: {escape(story.source)}.</p>")
