@@ -111,6 +111,8 @@ def lab(books, tmp_path_factory):
 
 def drive(page, folder: Path) -> None:
     """What a reader does, by keyboard and mouse; every number read is checked by a replay."""
+    from playwright.sync_api import expect
+
     # starts at the end; then one event back, by button and by key
     assert "after event 15 of 15" in until(page, "after event 15 of 15")
     page.get_by_role("button", name="Back").click()
@@ -140,7 +142,7 @@ def drive(page, folder: Path) -> None:
     x = box["x"] + scale * (shape["x"][0] + shape["w"] * 4 / shape["n"])
     page.mouse.click(x, box["y"] + scale * (shape["map"] + 2.5 * shape["row"]))
     until(page, "after event 4 of 15")
-    assert page.get_by_label("Follow page").input_value() == shape["pages"][2]
+    expect(page.get_by_label("Follow page")).to_have_value(shape["pages"][2])
     page.locator(".wb-lives").get_by_text("V pays").first.wait_for()
     # drag through time
     y = box["y"] + scale * (shape["top"] + 20)
