@@ -43,6 +43,11 @@ def test_what_was_not_expected_is_explained(settled):
     assert bool(claim.on) >= (settled.verdict == "depends"), "on = what it depends on is missing"
 
 
+def test_every_claim_of_the_debate_is_there():
+    assert [c.id for c in CLAIMS] == [f"C{n:03}" for n in range(1, 194)]
+    assert list(claims.questions()) == list(range(1, 11))
+
+
 def test_a_claim_is_said_once_and_in_one_sentence():
     said = [c.says for c in CLAIMS]
     assert len(set(said)) == len(said)
