@@ -15,7 +15,10 @@ from workbench.results import compare
 from . import ledger
 from .tried import Found, Settled
 
-LEFT = ".claims td, .claims th { text-align: left; vertical-align: top }\n"
+LEFT = (
+    ".claims td, .claims th { text-align: left; vertical-align: top }\n"
+    ".claims td:nth-child(3), .claims td:nth-child(6) { min-width: 15rem }\n"
+)
 CHART_SCHEMES = 4  # of the schemes that a question's cases use most
 
 
