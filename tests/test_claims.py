@@ -260,7 +260,7 @@ def test_command_tells_one_in_full():
 
 
 def test_command_says_what_is_wrong():
-    assert refused("C33") == "unknown claim 'C33'; did you mean C033?"
+    assert refused("C033a") == "unknown claim 'C033a'; did you mean C033?"
     assert refused("--verdict", "hold") == "unknown verdict 'hold'; did you mean holds?"
 
 

@@ -35,6 +35,7 @@ numba = pytest.importorskip("numba", reason="the compiled engine needs numba")
 def columns(k) -> dict:
     """Everything the machine remembers, as plain numbers."""
     found = {name: [int(x) for x in getattr(k, name)] for t in COLUMNS.values() for name in t}
+    found["page_flags"] = [x & 0xFFFF for x in found["page_flags"]]  # a sign, to numpy
     return found | {name: int(getattr(k, name)) for name in SCALARS if name not in GONE}
 
 

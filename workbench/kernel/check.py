@@ -461,7 +461,7 @@ def check_machines(k) -> None:
     for page in range(k.pages_top):
         users = {int(k.mm_container[mm_of(k, p)]) for p in ring(k, page)}
         need(len(users) < 2, "page %d: in the machines of %s", page, users)
-        copy = (page - k.copies_at) // k.vpages if page >= k.vpages else 0
+        copy = (page - k.copies_at) // k.vpages if page >= k.vpages > 0 else 0
         need(not users or not 0 < copy < k.containers or users == {copy},
              "page %d: the copy of %d, mapped by %s", page, copy, users)  # fmt: skip
 
