@@ -9,6 +9,8 @@ import importlib
 import inspect
 import pickle
 import re
+import subprocess
+import sys
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -108,6 +110,16 @@ def test_the_name_is_the_story_not_the_module(name):
     assert list(inspect.signature(getattr(scenarios, name)).parameters)[:3] == [
         "size", "nodes", "place"]  # fmt: skip
     assert [p.default for p in scenarios.parameters(name).values()][:3] == ["small", 1, None]
+
+
+def test_a_story_keeps_its_name_when_its_module_is_imported_too():
+    code = (
+        "from workbench import scenarios\n"
+        "from workbench.scenarios.shared_page import build\n"
+        "assert scenarios.shared_page().name == 'shared_page'\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
 
 
 # -- building ----------------------------------------------------------------------------------

@@ -51,6 +51,8 @@ def later(name: str) -> object:
 def __getattr__(name: str) -> object:
     if name in NOUNS:
         value = getattr(importlib.import_module(NOUNS[name][0]), name)
+    elif name == "scenarios":  # at once: its names are stories, which a later import of one of
+        value = importlib.import_module(f"{__name__}.{name}")  # its modules would hide
     elif name in MODULES:
         value = later(f"{__name__}.{name}")
     else:
