@@ -52,9 +52,9 @@ def test_a_patch_does_not_walk_and_an_heir_is_looked_for():
 
 
 def test_exact_lists():
-    faults_of = inspect.getmodule(inspect.unwrap(scenarios.which_page)).faults_of
-    assert faults_of([1, 2, 1, 3, 1], 2, lru=True) == 3
-    assert faults_of([1, 2, 1, 3, 1], 2, lru=False) == 4
+    faults = inspect.getmodule(inspect.unwrap(scenarios.which_page)).list_faults
+    assert faults([1, 2, 1, 3, 1], 2, lru=True) == 3
+    assert faults([1, 2, 1, 3, 1], 2, lru=False) == 4
 
 
 @pytest.mark.parametrize("n", [1, 10, 100])

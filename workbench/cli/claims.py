@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -92,31 +92,31 @@ def listing(done: list) -> str:
     return grid(["claim", "question", "who", "day", "verdict", ""], rows) + f"\n\n{total or 'none'}"
 
 
-def story(s: object) -> str:
+def story(s: Any) -> str:
     """A claim in full: what was said, every case with its threshold, the verdict and why."""
-    c = s.claim  # type: ignore[attr-defined]
+    c = s.claim
     lines = [f"{c.id}  {c.who}, {c.day} ({c.subject}): {c.kind}", wrapped(c.says)]
     if c.decides:
         lines.append(wrapped(f"decided by: {c.decides}"))
-    for f in s.found:  # type: ignore[attr-defined]
+    for f in s.found:
         value = f.value if isinstance(f.value, str) else f"{f.value:.6g}"
         unit = f" {f.case.unit}" if f.case.unit else ""
         lines.append(f"  {'yes' if f.holds else 'no ':3}  {value}{unit}, wanted {f.case.holds}: "
                      f"{f.case}")  # fmt: skip
         if f.case.command():
             lines.append(f"       $ {f.case.command()}")
-    lines.append(f"VERDICT: {s.verdict}; expected: {c.expected} ({c.confidence})")  # type: ignore[attr-defined]
+    lines.append(f"VERDICT: {s.verdict}; expected: {c.expected} ({c.confidence})")
     lines += [wrapped(text) for text in (
         c.on and f"depends on {c.on}", c.because and f"because {c.because}", c.not_testable,
     ) if text]  # fmt: skip
     return "\n".join(lines)
 
 
-def told(s: object) -> dict:
+def told(s: Any) -> dict:
     """A settled claim as plain data."""
     from dataclasses import asdict
 
     return {
-        **asdict(s.claim), "verdict": s.verdict,  # type: ignore[attr-defined]
-        "measured": [f.value for f in s.found], "holds": [f.holds for f in s.found],  # type: ignore[attr-defined]
+        **asdict(s.claim), "verdict": s.verdict,
+        "measured": [f.value for f in s.found], "holds": [f.holds for f in s.found],
     }  # fmt: skip

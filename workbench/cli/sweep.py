@@ -82,7 +82,10 @@ def sweep(
                 bar.close()
                 say(f"what is done is kept in {output}.partial; the same command goes on")
             raise
-    (library if what == "all" else show)(table, list(axes), metric)
+    if what == "all":
+        library(table, list(axes))
+    else:
+        show(table, list(axes), metric)
     if output:
         say(f"{len(table)} rows in {output}")
     if chart:
@@ -125,7 +128,7 @@ def values_of(what: str, axis: str, text: str) -> list[Any]:
     raise Mistake(f"--over: unknown axis {axis!r}{guess(axis, known)}")
 
 
-def library(table: Any, axes: list[str], metric: str) -> None:
+def library(table: Any, axes: list[str]) -> None:
     """All stories on stdout: a line per story and point, how many predictions came true."""
     wide = table.pivot_table("value", ["scenario", *axes, "scheme"], "metric", dropna=False,
                              observed=True)[["predictions met", "predictions missed", "hang"]]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from workbench.kernel import Knobs
-from workbench.trace import Op, TraceBuilder
+from workbench.kernel.names import N_SCANNED
+from workbench.trace import Op
 
 from .parts import Books, Nodes, Place, Scenario, Size, finish, machine, settle
-from .which_page import Load, accesses, faults_of
+from .which_page import Load, accesses, list_faults, reader
 
 TITLE = "How much to free at the limit"
 SOURCE = "Balbir Singh, 7 Mar 2007 (a knob); Pavel Emelianov, 7 Mar 2007 (one page is enough)"
@@ -52,13 +53,7 @@ def build(
     limit = limit or (200 if size == "small" else 4_096)
     string = accesses(load, limit, 40 * limit, seed)
     where = settle(place, ["C"], nodes)
-    b = TraceBuilder()
-    b.task("c", b.container("C", limit), where["C"])
-    b.file("data", max(string) + 1, "/srv/data")
-    b.map("c", "data")
-    for page in string:
-        b.touch_read("c", "data", page, 1)
-    b.mark("all read")
+    trace = reader(string, limit, where["C"])
     parameters = {"size": size, "nodes": nodes, "place": where, "batch": batch, "load": load,
                   "limit": limit, "seed": seed}  # fmt: skip
     notes = (
@@ -66,7 +61,7 @@ def build(
         "bring more than one page (`two_pages`); the batch is the first.",
         "The accesses are those of which_page.",
     )
-    return finish(__name__, b.build(), machine(nodes, 2 * limit), Knobs(cluster=batch), parameters,
+    return finish(__name__, trace, machine(nodes, 2 * limit), Knobs(cluster=batch), parameters,
                   expect(batch), notes, O13=f"clusters of {batch}")  # fmt: skip
 
 
@@ -74,8 +69,8 @@ def measure(trace, k) -> dict[str, float]:
     """Refusals, pages looked at, and faults beyond those of an exact LRU list."""
     string = [int(trace.page[i]) for i in trace.rows(Op.touch_read)]
     faults = max(1, Books(trace, k).faults("C"))
-    least = faults_of(string, trace.containers[1].limit, True)
-    scanned = int(k.stat[0])
+    least = list_faults(string, trace.containers[1].limit, True)
+    scanned = int(k.stat[N_SCANNED])
     return {
         "refused": int(k.failcnt[1]),
         "faults": faults,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from random import Random
 from typing import Annotated
 
+from workbench.kernel.names import N_SCANNED, N_UNMAPPED, N_ZONE_SCANNED
 from workbench.trace import TraceBuilder
 
 from .parts import Books, Nodes, Place, Scenario, Size, finish, knobs, machine, settle
@@ -97,8 +98,8 @@ def build(
 
 def measure(trace, k) -> dict[str, float]:
     """Pages looked at and given up (freed or unmapped) at the limit; faults of everybody else."""
-    looked = int(k.stat[0]) + int(k.stat[13])
-    given = int(k.stat[12])
+    looked = int(k.stat[N_SCANNED]) + int(k.stat[N_ZONE_SCANNED])
+    given = int(k.stat[N_UNMAPPED])
     run, last = Books(trace, k, "all run"), Books(trace, k)
     others = [c.name for c in trace.containers[2:]]
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Annotated
 
+from workbench.kernel.names import N_RMAP
 from workbench.trace import Op, TraceBuilder
 
 from .parts import Nodes, Place, Scenario, Size, finish, knobs, machine, settle
@@ -99,7 +100,7 @@ def build(
 def measure(trace, k) -> dict[str, float]:
     """Steps from mapper to mapper, in all and per map or unmap of a page; and the longest walk that
     the order of arrival asks for."""
-    steps = int(k.stat[1])
+    steps = int(k.stat[N_RMAP])
     pages = trace.objects[0].pages
     boxes = [trace.tasks[int(trace.task[i])].container for i in trace.rows(Op.touch_read)]
     changes = pages * (len(boxes) + len(trace.rows(Op.unmap)))

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from random import Random
 from typing import Annotated, Literal
 
-from workbench.trace import Op, TraceBuilder
+from workbench.trace import Op, Trace, TraceBuilder
 
 from .parts import Books, Nodes, Place, Scenario, Size, finish, machine, settle
 from .parts import knobs as usual_knobs
@@ -52,7 +52,19 @@ def accesses(load: str, limit: int, count: int, seed: int) -> list[int]:
     return drawn
 
 
-def faults_of(string: list[int], room: int, lru: bool) -> int:
+def reader(string: list[int], limit: int, node: int) -> Trace:
+    """C, limited, maps a file and reads its pages in that order."""
+    b = TraceBuilder()
+    b.task("c", b.container("C", limit), node)
+    b.file("data", max(string) + 1, "/srv/data")
+    b.map("c", "data")
+    for page in string:
+        b.touch_read("c", "data", page, 1)
+    b.mark("all read")
+    return b.build()
+
+
+def list_faults(string: list[int], room: int, lru: bool) -> int:
     """Faults of a list of `room` pages; `lru`: a page that is used becomes the newest."""
     kept: OrderedDict[int, None] = OrderedDict()
     faults = 0
@@ -73,7 +85,7 @@ def expect(string: list[int], limit: int, load: str) -> dict[str, dict[str, obje
     none = {"none": {"faults": distinct}}
     if load in ("loop", "phase"):  # there neither list is nearer to the best than the other
         return none
-    fifo, lru = faults_of(string, limit, False), faults_of(string, limit, True)
+    fifo, lru = list_faults(string, limit, False), list_faults(string, limit, True)
     near = {"faults": (0, (fifo + lru) / 2)}
     return none | {s: near for s in PREDICTION if s != "none"}
 
@@ -94,13 +106,7 @@ def build(
     limit = limit or (100 if size == "small" else 4_096)
     string = accesses(load, limit, 40 * limit, seed)
     where = settle(place, ["C"], nodes)
-    b = TraceBuilder()
-    b.task("c", b.container("C", limit), where["C"])
-    b.file("data", max(string) + 1, "/srv/data")
-    b.map("c", "data")
-    for page in string:
-        b.touch_read("c", "data", page, 1)
-    b.mark("all read")
+    trace = reader(string, limit, where["C"])
     knobs = usual_knobs(size)
     if splice == "tail":
         knobs = type(knobs)(cluster=knobs.cluster, quirks="as_posted,-rotation")
@@ -110,7 +116,7 @@ def build(
         "FIFO and LRU are exact lists of `limit` pages, worked out from the accesses.",
         "Clean file pages, so that no disk write delays a page's going.",
     )
-    return finish(__name__, b.build(), machine(nodes, 2 * limit), knobs, parameters,
+    return finish(__name__, trace, machine(nodes, 2 * limit), knobs, parameters,
                   expect(string, limit, load), notes)  # fmt: skip
 
 
@@ -119,7 +125,7 @@ def measure(trace, k) -> dict[str, float]:
     string = [int(trace.page[i]) for i in trace.rows(Op.touch_read)]
     limit = trace.containers[1].limit
     faults = Books(trace, k).faults("C")
-    fifo, lru = faults_of(string, limit, False), faults_of(string, limit, True)
+    fifo, lru = list_faults(string, limit, False), list_faults(string, limit, True)
     return {
         "faults": faults,
         "faults of FIFO": fifo,
