@@ -270,6 +270,8 @@ def test_a_moved_verdict_is_an_error(monkeypatch):
     monkeypatch.setattr(claims, "stored", lambda chosen=None: [other])
     result = workbench("C171")
     assert result.exit_code == 1 and "not as stored: C171" in result.output
+    hidden = workbench("C171", "--verdict", "holds")  # a filter must not hide it
+    assert hidden.exit_code == 1 and "not as stored: C171" in hidden.output
 
 
 def test_a_scheme_that_changes_moves_the_verdict(monkeypatch):

@@ -60,6 +60,8 @@ def claims(
         for file, text in record(done).items():
             write_file(file, text)
             say(f"written: {file.name}")
+    moved = [s.claim.id for s in done if s.claim.id in before
+             and before[s.claim.id].verdict != s.verdict]  # fmt: skip
     done = [s for s in done if verdict in (None, s.verdict)]
     done = [s for s in done if not surprising or s.as_expected is False]
     if report:
@@ -73,8 +75,6 @@ def claims(
         print("\n\n".join(story(s) for s in done))
     else:
         print(listing(done))
-    moved = [s.claim.id for s in done if s.claim.id in before
-             and before[s.claim.id].verdict != s.verdict]  # fmt: skip
     if moved:
         say(f"not as stored: {', '.join(moved)}; workbench claims --write")
         raise typer.Exit(1)
