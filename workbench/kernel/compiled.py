@@ -589,6 +589,9 @@ class CompiledState(State):
     def new_table(self, table: str, size: int) -> None:
         self.set_records(table, np.zeros(size, RECORDS[table]))
 
+    def row_bytes(self, table: str) -> int:
+        return RECORDS[table].itemsize
+
     def resize_table(self, table: str, size: int) -> None:
         larger = np.zeros(size, RECORDS[table])
         old = self.records[table]

@@ -167,6 +167,11 @@ def did_you_mean(name: str, known) -> str:
     return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 page`, `1,000 pages`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def one_of(knobs: Knobs, name: str, allowed: tuple) -> None:
     value = getattr(knobs, name)
     if value not in allowed:

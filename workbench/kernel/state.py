@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 
-from .config import Knobs, Machine, ZoneSet, did_you_mean
+from .config import Knobs, Machine, ZoneSet, counted, did_you_mean
 from .control import NAMES as CONTROL_FILES
 from .control import parse
 from .guard import guarded
@@ -17,10 +17,11 @@ from .names import (
     Q_LIMIT_ZERO, RECLAIMS, RECORDED, SAMPLE_WIDTH, SCORES, SHARED_BY, SHARED_ZONE, SLOTS, STATS,
     VIRTUAL, Y2007,
 )  # fmt: skip
+from .room import need_room
 
 KINDS = ("file", "anon", "shm", "ramfs", "special", "kernel")
 NO_LIMIT = (1 << 62) - 1
-MOST_ROWS = 1 << 14  # to start with, in the growing tables
+FIRST_ROWS = 1 << 14  # to start with, in the growing tables
 AHEAD = 16  # events to look ahead for memory that will be needed, once the tables are large
 OP_MAP, OP_MKDIR, OP_SET_LIMIT, OP_RUN_ON, OP_MIGRATE = 4, 17, 19, 20, 21
 OP_FORK, OP_THREAD, OP_IO_ERROR, OP_OPEN, OP_EXEC = 11, 12, 25, 9, 13
@@ -33,6 +34,10 @@ GROWING = {  # scalar that says where the table ends -> tables it covers
     "files_end": "file",
     "grans_end": "granule",
 }
+ROWS = {
+    "pte": "page-table entries", "page": "pages", "entry": "charge records", "vma": "mappings",
+    "handle": "open files", "file": "open files", "granule": "pinned granules",
+}  # fmt: skip
 
 
 class PlacementError(ValueError):
@@ -55,6 +60,9 @@ class State:
         for name in COLUMNS[table]:
             setattr(self, name, [0] * size)
 
+    def row_bytes(self, table: str) -> int:
+        return 8 * len(COLUMNS[table])
+
     def resize_table(self, table: str, size: int) -> None:
         for name in COLUMNS[table]:
             column = getattr(self, name)
@@ -71,6 +79,7 @@ class State:
         for name in SCALARS:
             setattr(self, name, 0)
         self.set_sizes(trace, machine, knobs, scheme, samples, watch)
+        self.check_room(scheme.label, len(trace))
         for table in COLUMNS:
             if table != "event":
                 self.new_table(table, self.tables[table])
@@ -107,7 +116,7 @@ class State:
             self.copies_at = self.pages_top
             self.pages_top += self.containers * self.vpages
         # a small replay should not spend its time on growing tables
-        rows = max(256, min(len(trace), MOST_ROWS))
+        rows = max(256, min(len(trace), FIRST_ROWS))
         self.pages_end = self.pages_top + rows
         self.fixed = {"page": self.pages_top, "pte": self.vpages}
         self.ptes_top = self.vpages
@@ -167,6 +176,21 @@ class State:
             "life": self.lives_end + 1,
             "sample": (samples + 3) * self.sample_width,
         }
+
+    def check_room(self, label: str, events: int) -> None:
+        """Raises TooLarge before anything is taken, where the tables will not fit in here."""
+        needed = events * self.row_bytes("event")
+        needed += sum(rows * self.row_bytes(table) for table, rows in self.tables.items())
+        boxes, samples = counted(self.containers - 1, "container"), self.tables["sample"]
+        why = f"{counted(self.vpages, 'page')}, {counted(events, 'event')}"
+        right = "smaller objects or fewer events"
+        if self.copies_at:
+            why = f"{counted(self.vpages, 'page')}, and a copy of each for every one of {boxes}"
+            right = "smaller objects, fewer containers, or a scheme that keeps no copies"
+        elif samples * self.row_bytes("sample") > needed // 2:
+            why = f"{samples // self.sample_width:,} samples of {boxes}"
+            right = "fewer samples or containers"
+        need_room(self.pages_end, needed, f"{label}: {why}", right)
 
     def set_choices(self, knobs: Knobs, scheme, watch: int) -> None:
         parts = scheme.parts
@@ -329,8 +353,8 @@ class State:
             size = -(-size // knobs.granule) * knobs.granule
             if size > left[node]:
                 raise PlacementError(
-                    f"{name}: a zone of {size} frames does not fit into the {left[node]} frames "
-                    f"left on node {node}"
+                    f"{name}: a zone of {counted(size, 'frame')} does not fit into the "
+                    f"{counted(left[node], 'frame')} left on node {node}"
                 )
             left[node] -= size
             self.add_zone(z, node, size, c)
@@ -446,6 +470,8 @@ class State:
             if top + wanted > end:
                 moving = end - self.fixed.get(table, 0)
                 end = max(end + moving // 2, top + wanted)
+                need_room(end, end * self.row_bytes(table), f"room for {end:,} {ROWS[table]}",
+                          "a trace that touches fewer pages, or with fewer tasks")  # fmt: skip
                 setattr(self, scalar, end)
                 self.resize_table(table, end)
                 if table == "page":
