@@ -561,3 +561,10 @@ def test_auto_chooses_the_engine_by_size(monkeypatch, here, trace):
         assert engine.choose("auto", Trace.load(trace)) == "interpreted"
         assert engine.choose("auto", Large()) == "compiled"
         assert engine.choose("interpreted", Large()) == "interpreted"
+
+
+def test_one_thing_is_not_called_several(here, capsys):
+    assert cli.main(["show", "shared_page"]) == 0
+    assert "on 1 object\n" in capsys.readouterr().out
+    assert cli.main(["compare", "shared_page", "--scheme", "none"]) == 0
+    assert "under 1 scheme," in capsys.readouterr().out

@@ -137,7 +137,7 @@ def test_a_scheme_that_lies_is_found_out():
     for promise in ("sum_is_mapped", "empty_owes_nothing", "never_above_limit"):
         assert found[promise].word == "broken", promise
     assert found["shares_frames"].word == "kept"
-    assert found["sum_is_mapped"].complaint == "0 pages are mapped, 1 are charged"
+    assert found["sum_is_mapped"].complaint == "0 pages mapped, 1 charged"
 
 
 def test_a_scheme_that_keeps_two_frames_is_found_out():
@@ -313,3 +313,10 @@ def test_what_is_no_scheme_is_not_listed():
     assert schemes.SHARED.isdisjoint(MODULES)
     found = {p.stem for p in ROOT.glob("*.py")} - {"__init__"}
     assert set(MODULES) | schemes.SHARED == found
+
+
+def test_a_complaint_about_one_page_speaks_of_one():
+    told = {v.complaint for v in contract.check("cgroup_v1", range(3))}
+    assert "1 page mapped, 2 charged" in told
+    frames = next(v for v in contract.check("partition", range(10)) if v.promise == "shares_frames")
+    assert frames.complaint == "2 frames hold 1 page"

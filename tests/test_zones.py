@@ -112,7 +112,7 @@ def test_a_pool_is_shared_by_its_members():
         ((ZoneSet(("A", "X"), 5),), r"X is no container that can have a zone"),
         ((ZoneSet(("root",), 5),), r"root is no container"),
         ((ZoneSet(("A",), 5), ZoneSet(("B", "A"), 5)), r"\('B', 'A'\): A is in two sets"),
-        ((ZoneSet(("A",), 1 << 30),), r"a zone of 1073741824 frames does not fit into the \d+"),
+        ((ZoneSet(("A",), 1 << 30),), r"a zone of 1,073,741,824 frames does not fit into the \d+"),
     ],
 )
 def test_sets_that_cannot_be(sets, told):

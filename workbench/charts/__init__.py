@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workbench.kernel import did_you_mean
+from workbench.kernel import counted, did_you_mean
 from workbench.results import tables
 
 from .beside import beside, describe_beside
@@ -40,7 +40,7 @@ def figure_of(result, kind: str, **options) -> Chart:
 def _compared(result, kind: str) -> Chart:
     table, kills, hangs = result.table(), result.oom(), result.hangs()
     chart = multiples(table, kills, hangs)[0][0].figure
-    chart.title = f"{result.name} under {len(result)} schemes"
+    chart.title = f"{result.name} under {counted(len(result), 'scheme')}"
     chart.sentence = describe_multiples(table, kills, hangs)
     chart.data = _metrics(table, "usage", "limit", "failcnt", "peak")
     return chart

@@ -93,8 +93,8 @@ def describe_owners(table, when: str = "at the end") -> str:
     free = int(((table["payers"] == "") & table["resident"]).sum())
     parts += [f"in memory and paid for by nobody: {free:,}"] if free else []
     left = table["object"].nunique() - STRIPS
-    said = f"Who pays for the {len(table):,} pages of {count(table['object'].nunique(), 'object')} "
-    said += f"{when}: {'; '.join(parts) or 'nobody for any'}."
+    pages, objects = count(len(table), "page"), count(table["object"].nunique(), "object")
+    said = f"Who pays for the {pages} of {objects} {when}: {'; '.join(parts) or 'nobody for any'}."
     top = [f"{name} ({int((p['payers'] != '').sum()):,})" for name, p in strips(table)[:3]]
     said += f" Most are charged in {join(top)}." if words else ""
     return said + (f" {left} objects with fewer are not drawn." if left > 0 else "")

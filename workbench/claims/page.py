@@ -9,6 +9,7 @@ from html import escape
 from workbench import __version__
 from workbench.charts import dressed, figure_of, figure_of_verdicts
 from workbench.charts.export import chart_bytes
+from workbench.kernel import counted
 from workbench.report import STYLE, inline
 from workbench.results import compare
 
@@ -33,8 +34,9 @@ def page(done: Iterable[Settled]) -> str:
     ).sort_values("question", key=lambda q: q.str.partition(".")[0].astype(int), kind="stable")
     parts = [
         "<h1>Who pays for shared memory? The claims of March 2007, tried</h1>",
-        f"<p>{len(done)} claims, made with version {__version__}. A claim holds when all its cases "
-        "do, fails when none does, and else depends. Thresholds were stated before the runs. "
+        f"<p>{counted(len(done), 'claim')}, made with version {__version__}. A claim holds when "
+        "all its cases do, fails when none does, and else depends. Thresholds were stated before "
+        "the runs. "
         "<code>workbench claims C034</code> runs one again.</p>",
         picture(figure_of_verdicts, table),
     ]

@@ -33,6 +33,7 @@ from .text import (
     Progress,
     Trouble,
     cell,
+    counted,
     csv_text,
     folder_to,
     grid,
@@ -237,10 +238,11 @@ def show(
         print("\n" + grid(["open rule", "is here"], story.rules.items()))
     print("\n" + grid(["container", "limit (pages)"], [(c.name, c.limit) for c in boxes]))
     knobs = ", ".join(f"{k}={v}" for k, v in story.knobs.changed().items())
-    print(f"\nmachine: {machine.nodes} node{'s' * (machine.nodes > 1)} of {machine.frames} frames, "
-          f"{machine.swap} pages of swap" + (f"; knobs: {knobs}" if knobs else ""))  # fmt: skip
-    print(f"trace: {len(story.trace)} events of {len(story.trace.tasks)} tasks on "
-          f"{len(story.trace.objects)} objects")  # fmt: skip
+    print(f"\nmachine: {counted(machine.nodes, 'node')} of {counted(machine.frames, 'frame')}, "
+          f"{counted(machine.swap, 'page')} of swap" + (f"; knobs: {knobs}" if knobs else ""))
+    print(f"trace: {counted(len(story.trace), 'event')} of "
+          f"{counted(len(story.trace.tasks), 'task')} on "
+          f"{counted(len(story.trace.objects), 'object')}")  # fmt: skip
     for note in story.notes:
         print(f"note: {note}")
 
@@ -312,7 +314,7 @@ def run(
     progress.close()
     if events and events != "-":
         write_file(Path(events), text)
-        say(f"{len(result.trace)} rows in {events}")
+        say(f"{counted(len(result.trace), 'row')} in {events}")
     if output:
         save(result, output)
     if events == "-":
@@ -351,7 +353,7 @@ def compare_command(
 
     names = chosen_schemes(scheme)
     source = Source(what, param, nodes, place, limit, set_, engine)
-    progress = Progress(f"replaying {source.thing.name} under {len(names)} schemes")
+    progress = Progress(f"replaying {source.thing.name} under {counted(len(names), 'scheme')}")
     samples = source.samples(samples, output)
     result = compare(source.thing, names, samples=samples, progress=progress, **source.options)
     progress.close()
@@ -362,7 +364,7 @@ def compare_command(
                    "runs": [about(run) for run in result.runs],
                    "provenance": result.provenance()})  # fmt: skip
         return
-    print(f"{result.name} under {len(names)} schemes, pages of 4KiB\n")
+    print(f"{result.name} under {counted(len(names), 'scheme')}, pages of 4KiB\n")
     print(grid(*side_by_side(result)) + "\n")
     show_verdicts(result.runs)
     print(wrapped(result.sentence()))
@@ -480,7 +482,7 @@ def check(
             print(f"ok {path}: {example.title} ({replays} replay{'s' * (replays > 1)})")
         different += bool(found)
     if different:
-        say(f"{different} of {len(files)} files differ")
+        say(f"{different} of {counted(len(files), 'file')} differ")
         raise typer.Exit(1)
 
 
@@ -549,7 +551,7 @@ def draw_contents(trace: Any, name: str, output: Path) -> None:
         files = charts.save_chart(chart, output)
     except OSError as problem:
         raise Trouble(f"cannot write {output}: {problem.strerror or problem}") from problem
-    say(f"{len(files)} files: {', '.join(map(str, files))}")
+    say(f"{counted(len(files), 'file')}: {', '.join(map(str, files))}")
 
 
 @trace_app.command("check")
@@ -567,13 +569,13 @@ def trace_check(files: Annotated[list[Path], typer.Argument(metavar="FILE...")])
         try:
             source = Source(str(file))
             run = replay(source.thing, "none", **source.options)
-            print(f"ok {file}: {len(run.trace)} events")
+            print(f"ok {file}: {counted(len(run.trace), 'event')}")
         except (TraceError, AccessError, Mistake) as problem:
             bad += 1
             text = str(problem)
             print(f"BAD {text if str(file) in text else f'{file}: {text}'}")
     if bad:
-        say(f"{bad} of {len(files)} traces cannot be used")
+        say(f"{bad} of {counted(len(files), 'trace')} cannot be used")
         raise typer.Exit(2)
 
 
@@ -609,7 +611,7 @@ def trace_convert(
         raise Mistake(str(problem)) from problem
     except OSError as problem:
         raise Trouble(f"cannot write {out}: {problem.strerror or problem}") from problem
-    say(f"{len(trace)} events in {out}")
+    say(f"{counted(len(trace), 'event')} in {out}")
 
 
 @trace_app.command("ops")

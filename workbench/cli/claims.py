@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .text import Mistake, Progress, grid, say, show_json, wrapped, write_file
+from .text import Mistake, Progress, counted, grid, say, show_json, wrapped, write_file
 
 Claims = Annotated[list[str] | None, typer.Argument(metavar="[CLAIM ...]", show_default=False)]
 
@@ -49,7 +49,7 @@ def claims(
     chosen = [c for c in chosen if question in (None, c.question) and (who or "") in c.who]
     before = {s.claim.id: s for s in ([] if write else ledger.stored(chosen))}
     if claim or run or write:
-        progress = Progress(f"settling {len(chosen)} claims")
+        progress = Progress(f"settling {counted(len(chosen), 'claim')}")
         done = ledger.settle_all(chosen, progress)
         progress.close()
     else:
@@ -68,7 +68,7 @@ def claims(
         from workbench.claims.page import page
 
         write_file(report, page(done))
-        say(f"{len(done)} claims in {report}")
+        say(f"{counted(len(done), 'claim')} in {report}")
     elif as_json:
         show_json([told(s) for s in done])
     elif claim:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .text import Mistake, Trouble, say
+from .text import Mistake, Trouble, counted, say
 
 
 def commands_of(container: str | None, words: list[str]) -> list[Any]:
@@ -105,7 +105,8 @@ def summary(made: Any, output: Path) -> str:
     lost = trace.header["provenance"]["lost_events"]
     ended = "interrupted; " if made.interrupted else "limit reached; " if made.full else ""
     return (
-        f"workbench: {ended}{len(trace):,} events of {len(trace.tasks)} tasks in {output}\n"
+        f"workbench: {ended}{counted(len(trace), 'event')} of {counted(len(trace.tasks), 'task')} "
+        f"in {output}\n"
         f"workbench: {made.wall:.2f} s, {made.waited:.2f} s of it waiting for the recorder "
         f"(slow-down at least {made.slowdown:.1f}x); {made.stops:,} stops, {made.looks:,} looks; "
         f"{lost} lost; fault-around {made.fault_around}"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .source import Source, chosen_schemes
-from .text import Progress, Trouble, say
+from .text import Progress, Trouble, counted, say
 
 Sources = Annotated[list[str], typer.Argument(metavar="SCENARIO_OR_TRACE...", show_default=False)]
 
@@ -42,7 +42,8 @@ def report(
     names = chosen_schemes([n for given in scheme or [] for n in given.split(",")] or None)
     sources = [Source(name, None, nodes, None, limit, set_) for name in what]
     same = {k: v for k, v in sources[0].options.items() if k not in ("machine", "engine")}
-    progress = Progress(f"replaying {len(sources)} scenarios under {len(names)} schemes")
+    progress = Progress(f"replaying {counted(len(sources), 'scenario')} under "
+                        f"{counted(len(names), 'scheme')}")
     try:
         files = make([s.thing for s in sources], names, output, progress=progress, pdf=pdf, **same)
     except OSError as problem:
@@ -50,4 +51,4 @@ def report(
     progress.close()
     if pdf and browser() is None:
         say("no Chromium here, so no report.pdf; open index.html and print it")
-    say(f"{len(files)} files in {output}; begin with {output / 'index.html'}")
+    say(f"{counted(len(files), 'file')} in {output}; begin with {output / 'index.html'}")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .source import chosen_schemes
-from .text import Mistake, Progress, Trouble, grid, say, show_json, wrapped
+from .text import Mistake, Progress, Trouble, counted, grid, say, show_json, wrapped
 
 USUAL = ("cgroup_v2", "first_touch", "fraction", "every_container", "every_mapping")
 
@@ -54,7 +54,7 @@ def snapshot(
             raise Mistake(str(problem)) from problem
         except OSError as problem:
             raise Trouble(f"cannot write {output}: {problem.strerror or problem}") from problem
-        say(f"{len(found.trace)} events in {output}")
+        say(f"{counted(len(found.trace), 'event')} in {output}")
     columns, rows = table(found, names, engine)
     if as_json:
         show_json({"grouped_by": group_by, "unit": "KiB", "unreadable": found.unreadable,
@@ -62,7 +62,7 @@ def snapshot(
                    "processes": [vars(process) for process in found.processes],
                    "provenance": found.trace.header["provenance"]})  # fmt: skip
         return
-    print(f"{len(found.processes)} processes by {group_by}; KiB\n"
+    print(f"{counted(len(found.processes), 'process', 'processes')} by {group_by}; KiB\n"
           "rss, pss, uss  as the kernel reports them, added up over processes\n"
           "1/n            the same pages, divided exactly among the processes that map them\n"
           "schemes        what the container would be charged\n")  # fmt: skip
@@ -79,7 +79,7 @@ def table(found: Any, names: list[str], engine: str) -> tuple[list[str], list[li
 
     pages = sum(process.rss for process in found.processes) // 4
     machine = replace(Machine(), frames=max(Machine().frames, 2 * pages))
-    progress = Progress(f"replaying under {len(names)} schemes")
+    progress = Progress(f"replaying under {counted(len(names), 'scheme')}")
     result = compare(found.trace, names, machine=machine, progress=progress,
                      engine=choose(engine, found.trace))  # fmt: skip
     progress.close()
@@ -108,7 +108,7 @@ def sentence(found: Any, rows: list[list], columns: list[str]) -> str:
     near = sum(gap <= 2 for gap in gaps)
     said = (f"The processes' RSS adds up to {total['rss'] / max(total['pss'], 1):.2f} times the "
             f"memory they have. The kernel's PSS is our exact fraction within 2 KiB for {near} of "
-            f"{len(gaps)} processes")  # fmt: skip
+            f"{counted(len(gaps), 'process', 'processes')}")  # fmt: skip
     if near < len(gaps):
         said += (": the others share pages with processes that are not looked at, or changed "
                  "meanwhile")  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from .source import chosen_schemes, guess, like, number, pairs, parameter
-from .text import Mistake, grid, say, wrapped
+from .text import Mistake, counted, grid, say, wrapped
 
 What = Annotated[str, typer.Argument(metavar="SCENARIO_OR_TRACE", show_default=False,
                                      help="Or all: every scenario.")]  # fmt: skip
@@ -87,14 +87,14 @@ def sweep(
     else:
         show(table, list(axes), metric)
     if output:
-        say(f"{len(table)} rows in {output}")
+        say(f"{counted(len(table), 'row')} in {output}")
     if chart:
         from workbench.charts import figure_of_deals
 
         figure = figure_of_deals(table, metric, container)
         files = figure.save(chart)
         print(wrapped(figure.sentence))
-        say(f"{len(files)} files: {chart}.*")
+        say(f"{counted(len(files), 'file')}: {chart}.*")
 
 
 def values_of(what: str, axis: str, text: str) -> list[Any]:

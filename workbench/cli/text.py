@@ -62,6 +62,13 @@ def grid(columns: Iterable[str], rows: Iterable[Iterable]) -> str:
     )
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 file`, `3 files`."""
+    from workbench.kernel import counted
+
+    return counted(number, noun, plural)
+
+
 def wrapped(sentence: str) -> str:
     return textwrap.fill(sentence, 100, break_long_words=False, break_on_hyphens=False)
 
@@ -154,4 +161,4 @@ def save(result: Any, folder: Path) -> None:
     """Tables, charts and provenance of a run or a comparison."""
     with folder_to(folder) as work:
         files = len(result.save(work))
-    say(f"{files} files in {folder}{os.sep}")
+    say(f"{counted(files, 'file')} in {folder}{os.sep}")

@@ -288,7 +288,7 @@ def ask_refused(random: Random, chosen: tuple[str, ...]):
             answer = run.containers[hit[0]]
             text = tables.event_text(run, i)
             why = (f"Event {i + 1} ({text}): {answer}, with a limit of "
-                   f"{run.limit_at(hit[0], i)} pages, is refused "
+                   f"{count(run.limit_at(hit[0], i), 'page')}, is refused "
                    f"{count(int(k.failcnt[hit[0]]), 'time')}.", run.sentence())  # fmt: skip
             break
     if answer == "nobody" and random.random() < 0.8:

@@ -20,6 +20,7 @@ import ipywidgets as w
 
 from workbench import scenarios, schemes
 from workbench.results import Comparison
+from workbench.results.units import count
 from workbench.results.units import pages as pages_of_size
 
 from . import words
@@ -537,7 +538,7 @@ class Explorer(w.VBox):
 
     def _save(self) -> None:
         files = self.write(Path(self.folder.value or "explorer"))
-        self._note(f"{len(files)} files in {self.folder.value}")
+        self._note(f"{count(len(files), 'file')} in {self.folder.value}")
 
     def write(self, folder: str | Path) -> list[Path]:
         """Write picture.svg, experiment.txt, and the comparison's tables and charts."""

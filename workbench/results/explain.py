@@ -137,7 +137,8 @@ def kill_text(run, *row) -> str:
         limit = run.limit_at(c, time - 1)
         used = amount(Fraction(int(k.kill_usage[j]), k.unit))
         of = "" if limit is None else f" of {limit:,}"
-        told += f"{box} was at its limit ({used}{of} pages). "
+        pages = "page" if (limit or used) in (1, "1") else "pages"
+        told += f"{box} was at its limit ({used}{of} {pages}). "
     seen = sorted(tables.candidates(run, number), key=lambda row: -row[3])
     if points is None:
         told += f"Nobody chose: under {run.scheme.label} whoever asks above the limit is killed. "

@@ -16,7 +16,7 @@ from html import escape
 from itertools import product
 from typing import NamedTuple
 
-from workbench.kernel.config import Knobs, Machine
+from workbench.kernel.config import Knobs, Machine, counted
 from workbench.kernel.engine import stepped
 from workbench.kernel.names import FILE, KIND, RESIDENT, SHM, SPECIAL
 from workbench.kernel.state import State
@@ -150,7 +150,7 @@ def sum_is_mapped(k: State) -> str:
     missing = len(pages) * k.unit - sum(charges(k))
     if 0 <= missing <= (k.containers * len(pages) if k.unit > 1 else 0):
         return ""
-    return f"{len(pages)} pages are mapped, {sum(charges(k)) / k.unit:g} are charged"
+    return f"{counted(len(pages), 'page')} mapped, {sum(charges(k)) / k.unit:g} charged"
 
 
 def never_above_limit(k: State) -> str:
@@ -167,7 +167,8 @@ def shares_frames(k: State) -> str:
         if k.page_flags[page] & RESIDENT and k.page_flags[page] & KIND in (FILE, SHM)
     }  # fmt: skip
     frames = sum(int(k.zone_file[z]) for z in range(k.zones))
-    return f"{frames} frames hold {len(there)} pages" if frames > len(there) else ""
+    told = f"{counted(frames, 'frame')} hold {counted(len(there), 'page')}"
+    return told if frames > len(there) else ""
 
 
 def empty_owes_nothing(k: State) -> str:
