@@ -59,7 +59,7 @@ def c_source(functions: int, seed: int) -> str:
         text += FUNCTION.format(
             n=f"{seed}_{n}".replace("_", "0"), m=draw.randint(3, 12),
             odd=draw.randrange(3, 1 << 16) | 1, shift=draw.randint(3, 20),
-        )  # fmt: skip
+        )
     return text
 
 
@@ -75,7 +75,7 @@ def make_sources(folder: Path) -> None:
     (project / "main.c").write_text("int main(void) { return 0; }\n")
     parts = " ".join(["main.o", *(f"part{i}.o" for i in range(8))])
     (project / "Makefile").write_text(f"program: {parts}\n\tgcc -o $@ $^ -lm\n%.o: %.c\n"
-                                      "\tgcc -O2 -c -o $@ $<\n")  # fmt: skip
+                                      "\tgcc -O2 -c -o $@ $<\n")
     for i in range(5):
         (served / f"{i}.bin").write_bytes(bytes(16384 * (i + 1)))
     (folder / "server.py").write_text(SERVER)
@@ -114,13 +114,13 @@ def main(target: Path, wanted: list[str]) -> int:
                 made.unlink()
             (folder / "project/program").unlink(missing_ok=True)
             made = record([Command("A", command)], subtrees=subtrees,
-                          rename=lambda path: path.replace(f"{work}/", "src/"))  # fmt: skip
+                          rename=lambda path: path.replace(f"{work}/", "src/"))
             if any(made.codes):
                 print(f"{name}: ended with {made.codes}", file=sys.stderr)
                 return 1
             made.trace.save(target / f"{name}.zip")
             print(f"{name}: {made.trace!r}, {made.wall:.2f} s, "
-                  f"{made.trace.header['provenance']['lost_events']} lost")  # fmt: skip
+                  f"{made.trace.header['provenance']['lost_events']} lost")
     return 0
 
 

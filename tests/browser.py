@@ -82,7 +82,7 @@ def server(command: list[str], folder: Path, scratch: Path) -> Iterator[Server]:
     log, begun = scratch / "server.log", time.monotonic()
     with log.open("w") as out:
         process = subprocess.Popen([sys.executable, "-m", *words], cwd=folder, env=own, stdout=out,
-                                   stderr=out, stdin=subprocess.DEVNULL)  # fmt: skip
+                                   stderr=out, stdin=subprocess.DEVNULL)
         try:
             url = f"http://127.0.0.1:{port}"
             while True:
@@ -110,7 +110,7 @@ def jupyterlab(folder: Path, scratch: Path):
         ["jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1", "--ServerApp.port={port}",
          "--ServerApp.port_retries=0", "--IdentityProvider.token={token}",
          "--ServerApp.allow_root=True", f"--ServerApp.root_dir={folder}",
-         "--expose-app-in-browser"], folder, scratch)  # fmt: skip
+         "--expose-app-in-browser"], folder, scratch)
 
 
 @contextlib.contextmanager
@@ -121,7 +121,7 @@ def browser(scratch: Path, **options):
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             str(scratch / "profile"), executable_path=CHROMIUM, headless=True, args=FLAGS,
-            viewport={"width": 1400, "height": 1150}, **options)  # fmt: skip
+            viewport={"width": 1400, "height": 1150}, **options)
         try:
             page = context.pages[0]
             page.problems = []

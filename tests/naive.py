@@ -15,20 +15,20 @@ from workbench.trace.language import control_write
 from workbench.trace.model import Defect
 
 OUTCOMES = ("hit", "ok", "zero", "minor", "cow", "major", "swapin", "refused", "error", "killed",
-            "skipped", "hang")  # fmt: skip
+            "skipped", "hang")
 RANK = {name: place for place, name in enumerate(OUTCOMES)}
 QUIRKS = frozenset((
     "limit_zero", "trial_charge", "double_release", "leak_frames", "stale_pointer", "scan_cutoff",
     "two_pages", "no_recheck", "rotation", "zone_counters", "outsiders", "hang", "coupling",
     "children_first",
-))  # fmt: skip
+))
 DEFAULTS = {
     "nodes": 1, "frames": 1 << 20, "swap": 65536, "word": 64, "swap_write": "async", "pagevec": 0,
     "cluster": 32, "quirks": QUIRKS, "references": None, "swappiness": 60, "page_tables": True,
     "task_frames": 2, "files_per_frame": 16, "zone_sets": (),
     "failcnt": "refused",
     "granule": 1, "unmovable": "spread", "numa": "stay", "accesses": False, "seed": 0,
-}  # fmt: skip
+}
 FRAME_KINDS = ("anon", "file", "special", "kernel")
 FRAME_KIND = {"shm": "file", "ramfs": "file"}  # the other kinds are their own
 OOM_DISABLE = -17
@@ -741,9 +741,9 @@ class CopyOnReclaim(NextToucher):
         if page.kind != "file" or shared:
             return page
         own = [copy for (vpage, who), copy in self.doubles.items()
-               if who is c and vpage == page.vpage]  # fmt: skip
+               if who is c and vpage == page.vpage]
         others = [self.doubles[page.vpage, who] for who in self.kernel.containers
-                  if (page.vpage, who) in self.doubles]  # fmt: skip
+                  if (page.vpage, who) in self.doubles]
         return (own + [page] * bool(page.zone) + others + [page])[0]
 
     def copied(self, page, task, shared):
@@ -1259,7 +1259,7 @@ SCHEMES = {
     "shared_zone": SharedZone, "partition": Partition,
     "next_toucher": NextToucher, "copy_on_reclaim": CopyOnReclaim, "february_2007": February,
     "virtual_swap": VirtualSwap, "openvz": OpenVz,
-}  # fmt: skip
+}
 
 
 # -- the mechanism ---------------------------------------------------------------------------------

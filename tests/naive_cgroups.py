@@ -12,7 +12,7 @@ from workbench.trace.language import control_write
 NEVER = (1 << 62) - 1
 LISTS = ("anon inactive", "anon active", "file inactive", "file active", "unevictable")
 EVENTS = {"low": "low", "high": "high", "max": "max", "oom": "oom", "oom_kill": "kill",
-          "oom_group_kill": "group", "swap": "swap"}  # fmt: skip
+          "oom_group_kill": "group", "swap": "swap"}
 
 
 class CgroupV1(FirstAllocation):
@@ -98,7 +98,7 @@ class MountCharge(CgroupV2):
 CGROUPS = {
     "cgroup_v1": CgroupV1, "cgroup_v2": CgroupV2, "common_ancestor": CommonAncestor,
     "recharge": Recharge, "mount_charge": MountCharge,
-}  # fmt: skip
+}
 
 
 def number(text, most):
@@ -614,7 +614,7 @@ class CgroupKernel(Kernel):
 
     def books(self):
         kinds = {f"{what}_events": [c.events[name] for c in self.containers]
-                 for name, what in EVENTS.items()}  # fmt: skip
+                 for name, what in EVENTS.items()}
         return super().books() | kinds | {"swapped": [c.swapped for c in self.containers]}
 
     # -- ops ---------------------------------------------------------------------------------------

@@ -16,9 +16,9 @@ from workbench.trace.language import BIRTHS
 QUIRKS = (
     "limit_zero", "trial_charge", "double_release", "leak_frames", "scan_cutoff", "two_pages",
     "no_recheck", "rotation", "zone_counters", "outsiders", "hang", "coupling", "children_first",
-)  # fmt: skip  (stale_pointer is not in the twin)
+)  # stale_pointer is not in the twin
 WRITTEN = ("0", "1", "5", "12", "31", "33", "64", "80", "200", r"7\n", "", r"12\x00zz", "-1", "012",
-           "18446744073709551615", "18446744073709551616", "4294967296", "+5", "0x10")  # fmt: skip
+           "18446744073709551615", "18446744073709551616", "4294967296", "+5", "0x10")
 FILES = {  # of today's control groups: what may be written
     "memory.limit_in_bytes": ("0", "80k", "160k", "256k", "400k", "-1", "12288"),
     "memory.memsw.limit_in_bytes": ("160k", "256k", "400k", "1m", "-1"),
@@ -32,7 +32,7 @@ FILES = {  # of today's control groups: what may be written
     "memory.min": ("0", "20k", "80k", "0x5000"), "memory.swap.max": ("0", "20k", "80k", "max"),
     "memory.oom.group": ("0", "1"), "memory.reclaim": ("8k", "40k", "1x"), "memory.peak": ("x",),
     "pids.max": ("0", "1", "3", "max", "-1"),
-}  # fmt: skip
+}
 BARRIERS = ("0", "5", "20:30", "60", "100:50", "200", " 40\\n", "-1", "7:x", ":9", "")
 PATHS = ("/usr", "/usr/lib/x", "/usr/local/x", "/lib", "srv:/lib", "srv:/home", "/home/x/y")
 NODES = ("0", "1", "0-1", "1,0", "0,2-3", "1-3", "", "0-", "x", "2-1", "63")
@@ -60,7 +60,7 @@ USUAL = {
     "munlock": 1, "open": 1, "close": 1, "fork": 4, "thread": 1, "exec": 1, "exit": 1, "reap": 1,
     "move": 2, "mkdir": 0.5, "rmdir": 0.5, "set_limit": 1.5, "run_on": 0.5, "migrate": 0.7,
     "age": 2, "drop_caches": 0.7, "mark": 0.2, "io_error": 1,
-}  # fmt: skip
+}
 PROFILES = {
     "sharing": Profile(USUAL | {"touch": 30, "unmap": 8}, big=12),
     "reclaim": Profile(
@@ -94,7 +94,7 @@ PROFILES = {
         (None, None, 20, 40, 64), 40, swap=(0, 5, 40, 400), frames=(1 << 14, 1 << 14, 120),
         groups=True,
     ),
-}  # fmt: skip
+}
 
 
 @dataclass
@@ -405,7 +405,7 @@ def random_case(seed: int, profile: str | None = None, events: int = 120) -> Cas
     knobs["numa"] = places.choice(("stay", "stay", "follow", "touch"))
     knobs["accesses"] = places.random() < 0.3
     author = Author(rng, chosen, machine["nodes"], places, places.random() < chosen.cpusets,
-                    random.Random(f"barriers {seed} {profile}"))  # fmt: skip
+                    random.Random(f"barriers {seed} {profile}"))
     author.tables()
     machine["zone_sets"] = zone_sets(places, author.containers[1:] + author.made)
     for _ in range(events):

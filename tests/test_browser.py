@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="NO CHROMIUM: the explorer was tested in no browser"
                        " (Debian, Ubuntu: apt-get install chromium)"),
-]  # fmt: skip
+]
 TOUR = ROOT / "notebooks" / "00_tour.ipynb"
 KEYS = """async ([selector, keys]) => {
   const host = document.querySelector('.wb-picture').parentElement, found = [];
@@ -70,7 +70,7 @@ def complaints(page) -> list[str]:
 
     found = Axe().run(page, context=".wb-explorer").response["violations"]
     return [f"{one['id']} ({one['impact']}): {node['html'][:160]}"
-            for one in found for node in one["nodes"]]  # fmt: skip
+            for one in found for node in one["nodes"]]
 
 
 def cell(*lines: str):
@@ -81,7 +81,7 @@ def cell(*lines: str):
 def page(tmp_path_factory):
     with browser(tmp_path_factory.mktemp("chromium"), accept_downloads=True) as found:
         found.route(re.compile(r"^(?!https?://127\.0\.0\.1|data:|blob:)"),
-                    lambda route: route.abort())  # fmt: skip
+                    lambda route: route.abort())
         yield found
 
 
@@ -161,7 +161,7 @@ def drive(page, folder: Path) -> None:
     until(page, "after event 15 of 15")
     page.get_by_label("V on node").select_option("3")
     page.wait_for_function("() => [...document.querySelectorAll('.wb-explorer input')]"
-                           ".some(i => i.value.includes('place=X1:0,V:3'))")  # fmt: skip
+                           ".some(i => i.value.includes('place=X1:0,V:3'))")
     # a mistake is told, and what would be right
     page.get_by_label("Follow page").fill("librery:3")
     page.keyboard.press("Enter")
@@ -194,7 +194,7 @@ def test_every_control_is_reached_by_tab(page, lab):
     page.locator(".wb-explorer select").first.focus()
     for _ in range(60):
         names.add(page.evaluate("() => { const e = document.activeElement; return e.ariaLabel"
-                                " || (e.labels?.[0] ?? e).textContent.trim() }"))  # fmt: skip
+                                " || (e.labels?.[0] ?? e).textContent.trim() }"))
         page.keyboard.press("Tab")
     wanted = {"Scenario", "Scheme 1", "Event slider", "Limit of V slider", "Events done",
               "▶ Play", "Step ▶", "First disagreement", "Follow page", "Experiment", "Save files"}
@@ -231,7 +231,7 @@ def test_times_from_key_to_picture(page, lab):
     events = re.search(r"of ([\d,]+) \(", before)[1]
     print(f"\nkey to picture, {events} events, 2 schemes: median {statistics.median(moved):.0f} ms"
           f" (time only), {statistics.median(redone):.0f} ms (run redone); "
-          f"slowest {max(moved):.0f} and {max(redone):.0f} ms")  # fmt: skip
+          f"slowest {max(moved):.0f} and {max(redone):.0f} ms")
     shot(page, "lab_long")
     assert page.problems == []
 
@@ -257,13 +257,13 @@ def test_a_long_run_shows_progress_and_is_cancelled(page, lab):
 
 def test_the_app(page, tmp_path):
     command = ["workbench.lab.app", "exit_attack schemes=first_touch,hand_over hide=nodes",
-               "--no-browser", "--port={port}", "--token={token}"]  # fmt: skip
+               "--no-browser", "--port={port}", "--token={token}"]
     with server(command, tmp_path, tmp_path / "own") as app:
         begun = time.monotonic()
         page.goto(f"{app.url}/?token={app.token}")
         until(page, "after event 15 of 15")
         print(f"\nthe app answers after {app.seconds:.1f} s, its picture after "
-              f"{time.monotonic() - begun:.1f} s more")  # fmt: skip
+              f"{time.monotonic() - begun:.1f} s more")
         assert page.get_by_label("NUMA nodes").count() == 0
         press(page, handle("Limit of V"), "PageDown")
         until(page, r"V 0 of (?!80)\d+ \(")

@@ -217,11 +217,11 @@ def test_files_are_the_same_bytes_every_time(tmp_path):
         )
         files = sorted(p for p in out.rglob("*") if p.is_file())
         digests.append({str(p.relative_to(out)): hashlib.sha256(p.read_bytes()).hexdigest()
-                        for p in files})  # fmt: skip
+                        for p in files})
     assert digests[0] == digests[1]
     names = set(digests[0])
     for chart in ("one/usage", "one/failcnt", "one/oom", "one/nodes", "one/owners",
-                  "both/comparison"):  # fmt: skip
+                  "both/comparison"):
         assert {f"{chart}.{end}" for end in ("svg", "pdf", "png", "csv")} <= names
     assert {"one/provenance.json", "one/captions.json", "both/summary.csv"} <= names
     for path in (tmp_path / "out0").rglob("*.*"):
@@ -309,7 +309,7 @@ def test_a_matrix_says_its_cells_in_words_and_colours():
     cells = [
         ("exit", "first_touch", "+0", "holds"), ("exit", "fraction", "+20", "fails"),
         ("pinning", "first_touch", "96 for 0", "fails"), ("pinning", "fraction", "0", ""),
-    ]  # fmt: skip
+    ]
     table = pd.DataFrame(cells, columns=["row", "column", "word", "meaning"])
     chart = charts.figure_of_matrix(table, "Attacks", {"holds": "safe", "fails": "open"})
     assert [t.get_text() for t in chart.axes[0].texts] == ["+0", "+20", "96 for 0", "0"]

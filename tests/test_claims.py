@@ -31,7 +31,7 @@ def test_stored_verdict_is_what_the_engine_gives(claim):
     assert claim.id in STORED, f"workbench claims {claim.id} --write"
     now, then = claims.settle(claim), STORED[claim.id]
     assert (now.verdict, [f.holds for f in now.found]) == (
-        then.verdict, [f.holds for f in then.found])  # fmt: skip
+        then.verdict, [f.holds for f in then.found])
     for f, g in zip(now.found, then.found, strict=True):
         assert alike(f.value, g.value), str(f.case)
 
@@ -105,7 +105,7 @@ def test_holds_fails_depends(tmp_path):
         ("in 23..25", 25.1, False), ("== 'broken'", "broken", True), ("!= 'no'", "no", False),
         ("== 3", 3 + 1e-12, True), ("< 3", 3 + 1e-12, False), ("> -2", -1, True),
     ],
-)  # fmt: skip
+)
 def test_thresholds(holds, value, passes):
     assert claims.Case("arithmetic", "0", holds).passes(value) is passes
 
@@ -168,7 +168,7 @@ def test_promises_features_counters_and_arithmetic(tmp_path):
         ("(lambda: 1)()", "no place"), ("m['x']", "no quantity 'x'"), ("1 / 0", "ZeroDivision"),
         ("open('f')", "NameError"), ("[1]", "neither a number nor a word"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_quantity(expression, says):
     with pytest.raises(LedgerError, match=says):
         evaluate(expression, m={"xy": 1})
@@ -200,7 +200,7 @@ def test_what_is_no_quantity(expression, says):
         ('decides = "its', 'not_testable = "no"\ndecides = "its', "not both"),
         ("[C001]", "[C001", "no TOML"),
     ],
-)  # fmt: skip
+)
 def test_defects_of_a_file_are_named(tmp_path, old, new, says):
     assert old in WHOLE
     with pytest.raises(LedgerError, match=says):
@@ -255,7 +255,7 @@ def test_command_lists_and_filters():
 def test_command_tells_one_in_full():
     told = workbench("C033").stdout
     for part in ("Dave Hansen, 13 Mar 2007", "VERDICT: holds", "wanted == 1",
-                 "$ workbench run apache_first --scheme first_touch"):  # fmt: skip
+                 "$ workbench run apache_first --scheme first_touch"):
         assert part in told
 
 

@@ -20,7 +20,7 @@ from workbench.trace import TraceBuilder
 ROOT = Path(schemes.__file__).parent
 MODULES = schemes.names()
 ORDER = ["TITLE", "SOURCE", "ASSUMED", "UNIT", "PARTS", "OPTIONS", "PROMISES", "PROMISES_WITH",
-         "worth", "price", "mapped", "unmapped", "payer", "born", "gone"]  # fmt: skip
+         "worth", "price", "mapped", "unmapped", "payer", "born", "gone"]
 
 
 # ---- promises ------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ BREAKS = {
     "partition": {
         "sum_is_mapped": 0, "own_action_only": 2, "shares_frames": 2, "empty_owes_nothing": 0,
     },
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +257,7 @@ def test_two_replays_are_equal(scheme):
                 simulate(case.trace, schemes.get(scheme), Machine(**case.machine),
                          as_knobs(case.knobs), engine="interpreted")
                 for _ in range(2)
-            )  # fmt: skip
+            )
         except PlacementError:
             continue
         assert columns(one) == columns(two)

@@ -75,7 +75,7 @@ SIZES = {
     b"4096": 1, b"4095": 0, b"8191": 1, b"4k": 1, b"1M": 256, b"1g\n": 262144, b" 8192\n": 2,
     b"0x2000": 2, b"010000": 1, b"": 0, b"1.0": None, b"1xx": None, b"xx": None, b"-2": None,
     b"4 k": None, b"0x": None, b"10E": 10 << 48,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("written", SIZES, ids=repr)

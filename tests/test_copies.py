@@ -45,7 +45,7 @@ def unfair_case(seed: int) -> Case:
         span = range(page, rng.randint(page + 1, files[f]))
         what = rng.choices(("read", "own", "unmap", "cow", "shared", "read()", "write()", "move",
                             "age", "drop", "lock", "free", "fail", "migrate", "leave"),
-                           (30, 14, 8, 2, 1, 1, 1, 2, 2, 1, 1, 5, 0.5, 1, 4))[0]  # fmt: skip
+                           (30, 14, 8, 2, 1, 1, 1, 2, 2, 1, 1, 5, 0.5, 1, 4))[0]
         if what == "read":
             b.touch_read(task, f, span)
         elif what == "own":
@@ -82,7 +82,7 @@ def unfair_case(seed: int) -> Case:
                     b.unmap(other, f)
             b.touch_write(task, f"own {task}")
     knobs = {"cluster": 4, "swap_write": rng.choice(("sync", "async")), "task_frames": 0,
-             "references": rng.choice(("all", "own"))}  # fmt: skip
+             "references": rng.choice(("all", "own"))}
     machine = {"nodes": 2, "frames": rng.choice((4096, 4096, 24)), "swap": rng.choice((4, 4096))}
     return Case(b.build(), machine, knobs, seed)
 
@@ -188,7 +188,7 @@ def test_a_page_that_is_written_is_shared_again(what):
     ("fraction:reclaim=copy", "record=page, not pair"), ("hand_over:reclaim=copy", "not counted"),
     ("copy_on_reclaim:cache=joint", "a copy .* is in none"),
     ("first_allocation:reclaim=copy", "leaves them where they are"),
-])  # fmt: skip
+])
 def test_what_cannot_be_combined(label, why):
     with pytest.raises(ValueError, match=why):
         schemes.get(label)
@@ -197,10 +197,10 @@ def test_what_cannot_be_combined(label, why):
 @pytest.mark.parametrize("module, name", [
     ("reclaim", "to_be_copied"), ("faults", "own_copy"), ("faults", "nearest_copy"),
     ("reclaim", "may_give_up"),
-])  # fmt: skip
+])
 def test_damaged_code_is_noticed(module, name, monkeypatch):
     home = importlib.import_module(f"workbench.kernel.{module}")
     alike = {"own_copy": lambda k, t, v, c, page: page, "nearest_copy": lambda k, v, c: v,
-             "may_give_up": lambda k, page: not reclaim.resists(k, page, -1, LOCKED)}  # fmt: skip
+             "may_give_up": lambda k, page: not reclaim.resists(k, page, -1, LOCKED)}
     monkeypatch.setattr(home, name, alike.get(name, lambda *args: 0))
     assert any(case_fails(unfair_case(seed), LABELS[0], "interpreted", True) for seed in range(60))

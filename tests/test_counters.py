@@ -123,7 +123,7 @@ class NoFailcnt(K5):
     (NoUndo, "drift", "counted in all"),
     (NoUndo, "fits", "it would have fitted"),
     (NoFailcnt, "failcnt", "failcnt 0 after 1 refusals"),
-])  # fmt: skip
+])
 def test_a_broken_form_is_refuted(broken, what, words):
     verdict = judge(broken, what)
     assert not verdict.proved and words in verdict.reason
@@ -234,7 +234,7 @@ def test_larger_cases_are_the_same_every_time():
 def test_spurious_means_that_it_fitted_all_the_time():
     taken = [(0, 1), (5, -1), (8, 1)]
     for refusal, limit, expected in (((6, 7, 1), 1, 1), ((4, 7, 1), 1, 0), ((6, 9, 1), 1, 0),
-                                     ((6, 7, 2), 1, 0), ((4, 9, 1), 2, 1)):  # fmt: skip
+                                     ((6, 7, 2), 1, 0), ((4, 9, 1), 2, 1)):
         assert simulate.fitted(list(taken), [refusal], limit) == expected
 
 
@@ -315,7 +315,7 @@ def test_limits_that_mean_none():
     """X50, C182: as posted, a limit of zero lets everything pass; LONG_MAX and ULONG_MAX do."""
     rows = {row[0]: row[1:] for row in simulate.table_limits()[2]}
     assert rows == {"0": [5, 0], "1": [1, 1], "usage - 1": [0, 0],
-                    "LONG_MAX": [5, 5], "ULONG_MAX": [5, 5]}  # fmt: skip
+                    "LONG_MAX": [5, 5], "ULONG_MAX": [5, 5]}
 
 
 # ---- stories and the command ---------------------------------------------------------------------
@@ -344,7 +344,7 @@ def test_a_proof_has_no_story():
     (["counters", "--story", "K2", "limits"], "did you mean limit?"),
     (["counters", "K1", "--simulate"], "stands alone"),
     (["counters", "--switch", "nowhere"], "did you mean anywhere?"),
-])  # fmt: skip
+])
 def test_bad_input(capsys, words, text):
     assert cli.main(words) == 2
     assert text in capsys.readouterr().err

@@ -50,7 +50,7 @@ ip=0x7fb2ce382a13 error_code=0x4
 
 def accesses(trace):
     return [(e.op.name, e.task, e.target, e.page, e.count) for e in trace.events()
-            if e.op in (Op.touch_read, Op.touch_write, Op.read)]  # fmt: skip
+            if e.op in (Op.touch_read, Op.touch_write, Op.read)]
 
 
 def test_lackey(tmp_path):
@@ -58,7 +58,7 @@ def test_lackey(tmp_path):
     assert format_of(tmp_path / "t") == "lackey"
     trace = from_lackey(tmp_path / "t")
     assert {(o.name, o.kind, o.pages) for o in trace.objects} == {
-        ("program", "file", 3), ("data", "anon", 2)}  # fmt: skip
+        ("program", "file", 3), ("data", "anon", 2)}
     assert accesses(trace) == [
         ("touch_read", "program.1", "program", 0, 1),
         ("touch_write", "program.1", "data", 0, 1),
@@ -103,7 +103,7 @@ def test_oracle_general(tmp_path):
     trace = from_oracle(tmp_path / "t.oracleGeneral")
     assert [(o.kind, o.pages) for o in trace.objects] == [("file", 5)]  # 2 for object 7, 3 for 9
     assert accesses(trace) == [("read", "A.1", "objects", 0, 1), ("read", "A.1", "objects", 2, 3),
-                               ("read", "A.1", "objects", 0, 2)]  # fmt: skip
+                               ("read", "A.1", "objects", 0, 2)]
     assert list(trace.time_ns) == [0, 0, 2_000_000_000]
     with gzip.open(tmp_path / "t.oracleGeneral.gz", "wb") as file:
         file.write(data)

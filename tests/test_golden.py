@@ -112,7 +112,7 @@ def test_a_difference_names_its_case_and_scheme(tmp_path):
     assert (found.case, found.step) == ("without trial_charge", 2)
     path = G5.with_name("schemes_7_fork.toml")
     copy = changed(tmp_path, ('every_mapping = { A = "1000/0"', 'every_mapping = { A = "100/0"'),
-                   path=path)  # fmt: skip
+                   path=path)
     (found,) = golden.run(golden.load(copy), "interpreted")
     assert (found.scheme, found.step) == ("every_mapping", 1)
 
@@ -173,7 +173,7 @@ def test_a_rule_that_breaks_the_books_is_reported(monkeypatch):
         ("steps = [", "cases = 3\nsteps = [", "a list of tables"),
         ("steps = [", "steps [", "changed.toml"),
     ],
-)  # fmt: skip
+)
 def test_malformed_files(tmp_path, old, new, told):
     copy = changed(tmp_path, (old, new))
     with pytest.raises(golden.GoldenError) as raised:

@@ -38,7 +38,7 @@ class World(TraceBuilder):
         trace = self.build()
         self.labels, events = {}, list(trace.events())
         steps = stepped(trace, schemes.get(self.scheme), self.machine, self.knobs,
-                        engine="interpreted")  # fmt: skip
+                        engine="interpreted")
         for event, k in zip(events, steps, strict=True):
             if event.op.name == "mark":
                 self.labels[event.value] = self.look(trace, k)
@@ -50,11 +50,11 @@ class World(TraceBuilder):
 
     def look(self, trace, k):
         found = SimpleNamespace(alive=[t.name for i, t in enumerate(trace.tasks)
-                                       if k.task_state[i] == 1])  # fmt: skip
+                                       if k.task_state[i] == 1])
         for c, box in enumerate(trace.containers):
             books = {name: int(getattr(k, f"{name}_events")[c]) for name in EVENTS}
             for name in ("usage", "peak", "failcnt", "swapped", "procs", "procs_failcnt",
-                         "memsw_failcnt", "mapped", "alive", "stock"):  # fmt: skip
+                         "memsw_failcnt", "mapped", "alive", "stock"):
                 books[name] = int(getattr(k, name)[c])
             setattr(found, box.name, SimpleNamespace(**books, stat=memory_stat(k, c)))
         found.dying = sum(
@@ -358,7 +358,7 @@ def test_kselftest_pids_events():
 KINDS = {  # LTP's option -> what is used
     "mmap-anon": "anon", "mmap-file": "nameless", "shm": "named", "mmap-lock1": "locked",
     "mmap-lock2": "locked",
-}  # fmt: skip
+}
 
 
 def v1(limit=None, **knobs) -> World:
@@ -409,7 +409,7 @@ def test_ltp_memcg_limit_in_bytes_is_killed(kind, limit, pages, file):
     ("written", "result"),
     [(f"{P * 4096 + 1}", P), (f"{P * 4096 - 1}", P - 1), ("-1", None), ("1.0", EOFError),
      ("1xx", EOFError), ("xx", EOFError)],
-)  # fmt: skip
+)
 def test_ltp_memcg_limit_in_bytes_rounds(written, result):
     """Since 3.19 down to whole pages; -1 is no limit; what is no number is refused."""
     w = v1(50)
@@ -454,7 +454,7 @@ def test_ltp_memcg_usage_in_bytes(batch, memsw):
     ("kinds", "rss"),
     [(["mmap-anon"], P), (["mmap-file"], 0), (["shm"], 0), (["mmap-anon", "mmap-file", "shm"], P),
      (["mmap-lock1"], P), (["mmap-lock2"], P)],
-)  # fmt: skip
+)
 def test_ltp_memcg_stat_rss(kinds, rss):
     w = v1()
     for n, kind in enumerate(kinds):
@@ -470,7 +470,7 @@ def test_ltp_memcg_stat_rss(kinds, rss):
     ("kind", "field", "pages"),
     [("shm", "cache", P), ("mmap-file", "mapped_file", P), ("mmap-lock1", "unevictable", P),
      ("mmap-lock2", "unevictable", P)],
-)  # fmt: skip
+)
 def test_ltp_memcg_stat(kind, field, pages):
     w = v1()
     use(w, kind, pages)
@@ -508,7 +508,7 @@ def test_ltp_memcg_subgroup_charge(limit):
     ("mask", "there", "left"),
     [(0, (0, 0), (P, 2 * P)), (1, (P, 0), (0, 2 * P)), (2, (0, 2 * P), (P, 0)),
      (3, (P, 2 * P), (0, 0))],
-)  # fmt: skip
+)
 def test_ltp_memcg_move_charge(mask, there, left):
     """anon + shm + mmap-file, (rss, cache) in B and A. For mask 0 kernel.md gives A's rss only, and
     for mask 3 one kind of cache (B P/P): here there are two, as in the other rows."""
@@ -717,7 +717,7 @@ def two(scheme, kind="file", pages=15, **knobs):
 
 @BOTH
 @pytest.mark.parametrize(("kind", "how"), [("file", "touch_read"), ("file", "read"),
-                                           ("shm", "touch_write"), ("shm", "write")])  # fmt: skip
+                                           ("shm", "touch_write"), ("shm", "write")])
 def test_kernel_first_toucher_pays(scheme, kind, how):
     """A uses 0-9, B 5-14: A 10, B 5 exactly, mapping, read(), tmpfs alike."""
     w = two(scheme, kind)

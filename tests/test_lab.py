@@ -64,7 +64,7 @@ def test_a_line_of_another_version_is_read_with_a_warning():
     ("shared_page schemes=none page=libc:x", "page='x'"),
     ("shared_page schemes=none,zone,fraction,hand_over,first_touch", "one to 4"),
     ("shared_page schemes", "not key=value"),
-])  # fmt: skip
+])
 def test_a_wrong_line_says_what_would_be_right(line, told):
     with pytest.raises(ValueError, match=re.escape(told)):
         Experiment.parse(line)
@@ -115,7 +115,7 @@ def test_a_film_can_be_stopped():
 
 def test_the_first_disagreement_is_found_and_explained(attack):
     walks = [[tuple(int(x) / k.unit for x in k.usage) for k in h.run.walk()]
-             for h in attack.histories]  # fmt: skip
+             for h in attack.histories]
     first = next(i for i, books in enumerate(zip(*walks, strict=True), 1) if len(set(books)) > 1)
     assert next(differences(attack, "charges")) == first
     made = film(experiment("exit_attack schemes=first_touch,hand_over"))
@@ -124,7 +124,7 @@ def test_the_first_disagreement_is_found_and_explained(attack):
     assert "hand_over: X1 -40 and V +40" in said and "X1 still pays, though only V maps it" in said
     assert "victim of V with 91 points" in difference_text(made, 14, "kills")
     assert "V, charged 50 of 80 before, is refused 10 times" in difference_text(
-        made, next(differences(made, "refusals")), "refusals")  # fmt: skip
+        made, next(differences(made, "refusals")), "refusals")
 
 
 def test_equal_schemes_do_not_disagree():
@@ -183,7 +183,7 @@ def test_containers_look_as_in_the_other_charts():
 
 def test_hatches_of_two_pictures_do_not_mix(attack):
     assert set(re.findall(r'id="(\w+)"', view(attack, 3, key="one"))).isdisjoint(
-        re.findall(r'id="(\w+)"', view(attack, 3, key="two")))  # fmt: skip
+        re.findall(r'id="(\w+)"', view(attack, 3, key="two")))
 
 
 @pytest.mark.parametrize("name", scenarios.names())

@@ -66,13 +66,13 @@ def left_behind() -> list[str]:
     found = [
         str(path) for path, pid in owners.items()
         if pid == str(os.getpid()) or not Path("/proc", pid).exists()
-    ]  # fmt: skip
+    ]
     ours = (b"/workbench/agent-", b"uml_dir=")
     return found + [
         f"{pid} {text}" for pid, text in commands().items()
         if (text.startswith(b"agent\0") or any(word in text for word in ours))
         and not someone_elses(pid)
-    ]  # fmt: skip
+    ]
 
 
 def gone_within(seconds: float) -> list[str]:
@@ -264,7 +264,7 @@ def running(events: int = 20000, *options: str) -> subprocess.Popen:
     started = subprocess.Popen(
         [sys.executable, "-m", "workbench", "validate", "--events", str(events), *options],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     end = time.monotonic() + 30
     while time.monotonic() < end:
         mine = HOST.groups.glob(f"{hosts.PREFIX}{started.pid}-*/g1/cgroup.procs")
@@ -349,7 +349,7 @@ def test_no_guest_is_left_behind(how):
     started = subprocess.Popen(
         [sys.executable, "-m", "workbench", "validate", "random", "--host", "uml"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     try:
         end = time.monotonic() + 30
         while time.monotonic() < end and b"uml_dir=" not in b"".join(commands().values()):
@@ -410,7 +410,7 @@ def test_ledger_knows_the_rules_it_is_asked_about():
 @pytest.fixture(scope="module")
 def shown():
     return live.validate(["shared_mapping", "oom_first_comer", "near_the_limit", "fake_numa"],
-                         "golden")  # fmt: skip
+                         "golden")
 
 
 @pytest.mark.parametrize("name, what, words", [
@@ -462,7 +462,7 @@ def test_command(capsys):
 
 def test_command_finds_a_difference(capsys):
     code, out, _ = run_command(capsys, "unmapped_stays", "--host", "golden", "--scheme",
-                               "first_touch")  # fmt: skip
+                               "first_touch")
     assert code == 1 and "first difference: usage under first_touch: unmapped_stays, event 9" in out
 
 

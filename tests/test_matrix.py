@@ -11,7 +11,7 @@ COLUMNS = {
     "FT": "first_touch", "HO": "hand_over", "FR": "beancounter", "TR": "every_container",
     "SP": "every_mapping", "BF": "february_2007", "VS": "virtual_swap", "ZN": "zone",
     "ZS": "shared_zone", "FP": "partition",
-}  # fmt: skip
+}
 # section D, rows that we compute, each cell reduced to its first word; ? where the thread is open
 PUBLISHED = """
 charges add up to RAM                | yes yes yes no no no no yes no yes
@@ -61,7 +61,7 @@ DIFFERS = {
         ("no", "OpenVZ charges it; here it is an add-on (+KM)"),
     ("page tables", "beancounter"):
         ("no", "OpenVZ charges them; here they are an add-on (+KM)"),
-}  # fmt: skip
+}
 
 
 def published() -> dict[tuple[str, str], str]:

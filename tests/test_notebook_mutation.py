@@ -35,7 +35,7 @@ def failing_cells(path: Path) -> set[int]:
         [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT),
          "-q", "--color=no", "--tb=no", "-rf", "-p", "no:cacheprovider", str(path)],
         capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
+    )
     assert run.returncode in (0, 1), run.stdout + run.stderr
     return {int(number) for number in re.findall(r"FAILED \S*::Cell (\d+)", run.stdout)}
 

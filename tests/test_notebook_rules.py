@@ -113,7 +113,7 @@ def test_a_good_notebook_has_no_defects():
     (code_cell(text="VERDICT 1 in /home/somebody\n"), "path"),
     (code_cell(text="VERDICT 1 after 0.31 seconds\n"), "duration"),
     (code_cell(tags=["raises-exception"]), "tag without error"),
-])  # fmt: skip
+])
 def test_each_rule_fires(cell, expected):
     assert any(expected in defect for defect in defects(book_of(cell)))
 
@@ -126,7 +126,7 @@ def test_each_rule_fires(cell, expected):
     (lambda book: book["cells"][0]["outputs"].append(
         {"output_type": "display_data", "data": {"image/png": "", "text/plain": "<Figure>"}}),
      "figure without a sentence"),
-])  # fmt: skip
+])
 def test_each_rule_of_the_whole_fires(change, expected):
     book = deepcopy(book_of(code_cell()))
     change(book)

@@ -16,7 +16,7 @@ SCHEMES = ["none", "first_touch", "every_container", "fraction"]  # cpusets are 
 
 def run(b, scheme="none", nodes=2, frames=512, **knobs):
     k = simulate(b.build(), schemes.get(scheme), Machine(nodes=nodes, frames=frames),
-                 Knobs(**QUIET | knobs), engine="interpreted")  # fmt: skip
+                 Knobs(**QUIET | knobs), engine="interpreted")
     check(k)
     return k
 
@@ -153,7 +153,7 @@ def test_a_full_cpuset_kills_the_current_task():
     b.set_limit("one", "cpuset.mems=1")
     b.touch_write("t", "old")
     k = simulate(b.build(), schemes.get("none"), Machine(nodes=2, frames=512, swap=0),
-                 Knobs(**QUIET), engine="interpreted")  # fmt: skip
+                 Knobs(**QUIET), engine="interpreted")
     assert (k.kills, k.kill_victim[0], k.task_state[1]) == (1, 0, 1)
 
 

@@ -30,7 +30,7 @@ KIT = {
     f.__name__: f
     for f in (add_entry, charge, del_entry, force, give_entry, mappers_of, owner, pay_or_return,
               uncharge)
-}  # fmt: skip
+}
 LAST_MAPPER = """
 def price(k, page, c, _):
     return 0 if owner(k, page) == c else 1
@@ -109,7 +109,7 @@ def test_both_engines_agree_on_random_traces():
             case = random_case(101, profile)
             plain, fast = (simulate(case.trace, scheme, Machine(**case.machine),
                                     as_knobs(case.knobs), engine=engine, watch=1, sample_every=5)
-                           for engine in BOTH)  # fmt: skip
+                           for engine in BOTH)
             assert differences(plain, fast) == [], profile
             check(plain), check(fast)
 
@@ -122,7 +122,7 @@ def test_hooks_of_a_built_in_scheme_written_anew_give_its_numbers():
             case = random_case(7, profile)
             one, two = (simulate(case.trace, scheme, Machine(**case.machine), as_knobs(case.knobs),
                                  engine=engine)
-                        for scheme in (schemes.get("first_touch"), own))  # fmt: skip
+                        for scheme in (schemes.get("first_touch"), own))
             assert differences(one, two) == []
 
 
@@ -150,7 +150,7 @@ def test_helpers_and_numbers_are_taken_as_they_are_now():
     for add in (3, 4):
         scope = cell(textwrap.dedent(source), ADD=add)
         own = schemes.register("mine", scope["price"], scope["mapped"], lists="none",
-                               reclaim="none", record="none")  # fmt: skip
+                               reclaim="none", record="none")
         scope["ADD"] = 100
         for engine in BOTH:
             k = simulate(two_mappers().build(), own, engine=engine)
@@ -232,7 +232,7 @@ STATIC = {  # body of a hook -> what is said of it
     "try:\n        x = 1\n    except Exception:\n        x = 2": "try or with",
     "with c: pass": "try or with",
     "del k": "",
-}  # fmt: skip
+}
 DYNAMIC = {
     "x = k.usage[c - 99]": "usage[-98]: it has rows 0 to 2",
     "x = k.entry_owner[owner(k, page) - 1 - c]": "entry_owner[-3]: it has rows 0 to",
@@ -301,7 +301,7 @@ def test_a_payer_is_a_container():
      "leaves container 1 charged 1 units more"),
     (("0 if payer == c else 1, page)", "2, page)"), "mapped",
      "leaves container 1 charged 1 units more"),
-])  # fmt: skip
+])
 def test_units_that_do_not_add_up(change, hook, expected):
     b = two_mappers()
     b.unmap("a", "libc"), b.map("b", "libc"), b.unmap("b", "libc")
@@ -347,7 +347,7 @@ def test_without_the_text_of_the_cell_the_line_number_is_left():
     ("def mapped(*args): pass", "and more; write"),
     ("mapped = 7", "a plain function is needed, not int; write"),
     ("class mapped: pass", "a plain function is needed, not type"),
-])  # fmt: skip
+])
 def test_signatures(source, expected):
     with pytest.raises(HookError, match=f"scheme mine, hook mapped.*{expected}"):
         schemes.register("mine", mapped=cell(source)["mapped"])
@@ -360,7 +360,7 @@ def test_signatures(source, expected):
     ({"list": "fifo"}, "unknown part 'list'; did you mean lists?"),
     ({"lists": "lifo"}, "'lifo' is not one of none, fifo, lru"),
     ({"lists": "none"}, "reclaim=free scans a list"),
-])  # fmt: skip
+])
 def test_registration_is_checked(given, expected):
     hooks = {"mapped": cell(LAST_MAPPER)["mapped"]} if given else {}
     with pytest.raises(ValueError, match="scheme mine: ") as caught:
@@ -382,7 +382,7 @@ def test_a_failed_swap_read_of_the_patch_is_not_the_hooks_mistake():
     for seed in range(40):
         case = random_case(seed, "swap")
         simulate(case.trace, own, Machine(**case.machine), as_knobs(case.knobs),
-                 engine="interpreted")  # fmt: skip
+                 engine="interpreted")
 
 
 # ---- the contract suite on a user's scheme -------------------------------------------------------

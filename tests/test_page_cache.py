@@ -9,7 +9,7 @@ from workbench.kernel import OUTCOMES, Knobs, Machine, check, simulate, stepped
 from workbench.schemes import PROMISES, contract
 
 RULES = ("first_touch", "hand_over", "every_container", "fraction", "beancounter", "every_mapping",
-         "next_toucher", "dual_count", "february_2007")  # fmt: skip
+         "next_toucher", "dual_count", "february_2007")
 
 
 def run(b: TraceBuilder, scheme: str, frames: int = 4096, **knobs):
@@ -121,7 +121,7 @@ def test_the_file_pgcache_limit():
         ("first_touch:cache=separate", ["ok", "refused"]),
         ("first_touch:cache=joint", ["refused"] * 2), ("first_touch", ["refused"] * 2),
         ("cgroup_v1", ["refused"] * 2),
-    ):  # fmt: skip
+    ):
         k = run(b, label)
         assert [OUTCOMES[n] for n in k.ev_outcome] == expected, label
 
@@ -132,7 +132,7 @@ def test_the_file_pgcache_limit():
     ("none:cache=separate", "record=none has no such count"),
     ("virtual_swap:cache=joint", "leaves frames to the host"),
     ("first_touch:hierarchy=tree:cache=separate", "which hierarchy=tree does not pass on"),
-])  # fmt: skip
+])
 def test_refused_where_it_makes_no_sense(label, why):
     with pytest.raises(ValueError, match=why):
         schemes.get(label)
@@ -156,7 +156,7 @@ def test_x18_escape_through_swap_cache(rule):
     for label in (rule, f"{rule}:cache=joint"):
         steps = stepped(b.build(), schemes.get(label), Machine(frames=4096),
                         Knobs(cluster=4, swap_write="sync", quirks="repaired", references="own"),
-                        engine="interpreted")  # fmt: skip
+                        engine="interpreted")
         most[label] = max(frames_held(k) for k in steps)
         assert k_mapped(b, label) <= 64
     assert most[f"{rule}:cache=joint"] <= 64
@@ -236,7 +236,7 @@ def test_twin_agrees_about_the_separate_limit(rule, profile):
 @pytest.mark.parametrize("label, told", [
     ("first_touch", {}), ("first_touch:cache=joint", {"cached": [0, 3, 3, 1]}),
     ("first_touch:cache=separate", {"cached": [0, 1, 1, 1], "cached_failcnt": [0, 1, 1, 1]}),
-])  # fmt: skip
+])
 def test_tables_tell_what_is_cached(label, told):
     """A reads three pages, B maps two of them; two pages are A's separate limit."""
     b = one(None, file=3)

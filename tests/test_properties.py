@@ -23,7 +23,7 @@ from workbench.kernel.names import (
     OUTCOMES,
     Q_LIMIT_ZERO,
     SPECIAL,
-)  # fmt: skip
+)
 from workbench.kernel.oom import badness, square_root
 from workbench.trace import TraceBuilder
 from workbench.trace.language import Op
@@ -165,7 +165,7 @@ def test_who_holds_a_page(steps):
 def run(case, scheme: str):
     try:
         yield from stepped(case.trace, schemes.get(scheme), Machine(**case.machine),
-                           as_knobs(case.knobs), engine="interpreted")  # fmt: skip
+                           as_knobs(case.knobs), engine="interpreted")
     except PlacementError:
         return
 
@@ -217,11 +217,11 @@ def test_the_owner_stays_from_first_map_to_last_unmap(case):
     migrates = {i for i, e in enumerate(trace.events()) if e.op == Op.migrate}
     before: dict = {}
     for i, k in enumerate(stepped(trace, schemes.get("first_touch"), Machine(nodes=2),
-                                  engine="interpreted")):  # fmt: skip
+                                  engine="interpreted")):
         if k.hung:
             return
         now = {p: (k.entry_owner[owned(k, p)], owned(k, p)) for p in range(k.pages_top)
-               if owned(k, p) is not None}  # fmt: skip
+               if owned(k, p) is not None}
         for page, (owner, entry) in now.items():
             # ends and begins within one event at a migration, or when the page's number is reused
             if i not in migrates and page < k.vpages and before.get(page, (0, -1))[1] == entry:
@@ -281,7 +281,7 @@ def test_a_migration_that_kills_a_sharer(scheme):
     b.exit("T")
     knobs = Knobs(quirks="as_posted,-rotation")
     k = simulate(b.build(), schemes.get(scheme), Machine(nodes=2, frames=4096, swap=0), knobs,
-                 engine="interpreted")  # fmt: skip
+                 engine="interpreted")
     assert k.kills and not k.hung
     check(k)
     assert k.usage[1] == 0 and k.mapped[1] == 0
@@ -294,7 +294,7 @@ def counter(limit: int, usage: int = 0, quirks: int = 0, unit: int = 1):
     """Just the fields a counter has."""
     return SimpleNamespace(
         tree=0, ubc=0, zero_is_none=0, usage=[usage], limit=[limit], failcnt=[0], peak=[usage],
-        stat=[0] * 32, watch=0, warnings=0, quirks=quirks, unit=unit)  # fmt: skip
+        stat=[0] * 32, watch=0, warnings=0, quirks=quirks, unit=unit)
 
 
 @given(
@@ -364,7 +364,7 @@ def scored(**task) -> int:
 ages = st.fixed_dictionaries({
     "cpu": st.integers(0, 10**7), "run": st.integers(0, 10**7), "nice": st.integers(-20, 19),
     "oom_adj": st.integers(-16, 15), "root": st.booleans(), "rawio": st.booleans(),
-})  # fmt: skip
+})
 
 
 @given(st.integers(0, 1 << 30), st.integers(0, 1 << 20), ages)

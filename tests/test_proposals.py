@@ -157,7 +157,7 @@ TABLE = {  # row -> scheme -> usage of A, B
     "5": {"first_touch": (0, 0), "first_allocation": (10, 0), "cgroup_v1": (10, 0),
           "cgroup_v2": (10, 0), "beancounter": (0, 0), "every_mapping": (0, 0)},
     "7": {**dict.fromkeys(FIRST, (100, 0)), "beancounter": (100, 0), "every_mapping": (1000, 0)},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("row", "scheme"), [(r, s) for r, found in TABLE.items() for s in found])

@@ -32,7 +32,7 @@ def recorded(tmp_path, *command, options=(), code=0, **how):
     done = subprocess.run(
         [sys.executable, "-m", "workbench", "record", "-o", out, *options, "--", *command],
         cwd=ROOT, capture_output=True, text=True, timeout=60, **how,
-    )  # fmt: skip
+    )
     if done.returncode == 3 and "refused here" in done.stderr:
         pytest.skip(done.stderr)
     assert done.returncode == code, done.stderr
@@ -54,7 +54,7 @@ def pages(trace, ops, task, kind):
             trace.op, trace.task, trace.target, trace.page, trace.count, strict=True)
         if op in ops and who == task and trace.objects[target].kind == kind
         for p in range(page, page + count)
-    }  # fmt: skip
+    }
 
 
 def state(pid):
@@ -125,7 +125,7 @@ def test_a_static_program_of_a_hundred_bytes(tmp_path):
         pytest.skip("machine code of x86-64")
     size = 120 + len(code)
     head = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, 62, 1, 0x400000 + 120, 64, 0, 0,
-                       64, 56, 1, 0, 0, 0)  # fmt: skip
+                       64, 56, 1, 0, 0, 0)
     load = struct.pack("<IIQQQQQQ", 1, 5, 0, 0x400000, 0x400000, size, size, 4096)
     file = tmp_path / "static"
     file.write_bytes(head + load + code)
@@ -255,7 +255,7 @@ def sleeping(tmp_path, *more, **how):
     recorder = subprocess.Popen(
         [sys.executable, "-m", "workbench", "record", "-o", tmp_path / "out.zip", "--",
          *command, pids, *more], cwd=ROOT, stderr=subprocess.PIPE, text=True, **how,
-    )  # fmt: skip
+    )
     ready = wait_until(lambda: recorder.poll() is not None or (pids.exists() and pids.read_text()))
     if recorder.poll() == 3:
         pytest.skip(recorder.stderr.read())
@@ -383,7 +383,7 @@ def test_an_ordinary_user_records_and_is_refused_set_uid():
                 done = subprocess.run(
                     [python, "-c", textwrap.dedent(text), name],
                     capture_output=True, text=True, timeout=60, **nobody,
-                )  # fmt: skip
+                )
                 break
         else:
             pytest.skip("an ordinary user cannot run this Python, nor one in /usr/bin")
@@ -405,7 +405,7 @@ def test_the_dashes_may_be_left_out(tmp_path, capfd):
 def test_the_datasets_are_recorded_by_one_command(tmp_path):
     def run(*words):
         return subprocess.run([sys.executable, "-m", "datasets.record", tmp_path / "new", *words],
-                              cwd=ROOT, capture_output=True, text=True, timeout=60)  # fmt: skip
+                              cwd=ROOT, capture_output=True, text=True, timeout=60)
 
     if not os.access("/usr/bin/python3", os.X_OK):
         pytest.skip("it records /usr/bin/python3")
@@ -468,7 +468,7 @@ def sandboxed(tmp_path, *refusals):
         made.trace.save(sys.argv[1])
     """)
     return subprocess.run([sys.executable, "-c", text, tmp_path / "out.zip"],
-                          cwd=ROOT, capture_output=True, text=True, timeout=60)  # fmt: skip
+                          cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.parametrize("refusals", [
@@ -508,6 +508,6 @@ def test_elsewhere_it_says_that_it_needs_linux(system):
         assert cli.main(["record", "--", "true"]) == cli.main(["snapshot"]) == 3
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(text)], cwd=ROOT,
-                          capture_output=True, text=True)  # fmt: skip
+                          capture_output=True, text=True)
     said = f"workbench: recording needs Linux (ptrace, /proc/PID/pagemap); this is {system}"
     assert done.returncode == 0 and done.stderr.splitlines() == [said, said], done.stderr

@@ -31,7 +31,7 @@ def test_every_dress_and_format_is_there(made):
         f"{name}.{theme}-{size}.{form}"
         for name in ("exit_attack", "charge_pinning") for theme in ("light", "dark")
         for size in ("paper", "slide") for form in ("svg", "pdf", "png")
-    }  # fmt: skip
+    }
 
 
 def test_tables_of_all_scenarios_are_combined_and_agree_with_their_runs(made):
@@ -41,14 +41,14 @@ def test_tables_of_all_scenarios_are_combined_and_agree_with_their_runs(made):
     mine = summary[summary.scenario == "exit_attack"]
     assert mine.peak.tolist() == run.summary().peak.tolist()
     pd.testing.assert_frame_equal(pd.read_parquet(made / "tables/summary.parquet"), summary,
-                                  check_dtype=False)  # fmt: skip
+                                  check_dtype=False)
     measured = pd.read_csv(made / "tables/measured.csv")
     assert set(measured.agrees.dropna()) <= {"yes", "no"} and len(measured) > 10
 
 
 def test_the_same_bytes_every_time(made, tmp_path):
     report([scenarios.exit_attack(), scenarios.charge_pinning()], SCHEMES, tmp_path / "again",
-           pdf=False)  # fmt: skip
+           pdf=False)
     files = sorted(p.relative_to(made) for p in made.rglob("*") if p.is_file())
     assert files == sorted(
         p.relative_to(tmp_path / "again") for p in (tmp_path / "again").rglob("*") if p.is_file()
@@ -116,7 +116,7 @@ def test_a_dress_changes_colours_and_sizes_and_goes_again():
 def test_the_command_names_its_mistakes(tmp_path):
     def run(*words):
         return subprocess.run([sys.executable, "-m", "workbench", "report", *words], text=True,
-                              capture_output=True, cwd=tmp_path)  # fmt: skip
+                              capture_output=True, cwd=tmp_path)
 
     wrong = run("gcc22", "-o", "x")
     assert wrong.returncode == 2 and "did you mean gcc2" in wrong.stderr

@@ -190,7 +190,7 @@ def test_wrong_kinds_of_source(shared):
 @pytest.mark.parametrize(
     "text, pages", [(64, 64), ("64", 64), ("64 pages", 64), ("64MiB", 16384), ("8k", 2),
                     ("1.5 MiB", 384), ("4096B", 1), ("2g", 524288)]
-)  # fmt: skip
+)
 def test_sizes(text, pages):
     assert units.pages(text) == pages
     assert units.pages(units.size(pages)) == pages
@@ -211,7 +211,7 @@ def test_a_kill_of_an_outsider_is_told():
     assert (first["points"], first["helped"], first["usage"]) == (0, False, 2)
     told = got.explain(task="QB")
     for words in ("QB was killed", "though it had 0 points", "belongs to B, not to A",
-                  "2 of 2 pages", "it did not help"):  # fmt: skip
+                  "2 of 2 pages", "it did not help"):
         assert words in told, told
     summary = got.summary().set_index("container")
     assert (summary.loc["A", "kills"], summary.loc["A", "lost"]) == (1, 0)
@@ -286,7 +286,7 @@ def test_sentence_has_the_numbers(shared):
 def test_comparison(shared):
     seen = []
     both = compare(shared, ["first_touch", "hand_over"], engine="interpreted",
-                   progress=lambda done, total: seen.append((done, total)))  # fmt: skip
+                   progress=lambda done, total: seen.append((done, total)))
     assert both.schemes == ["first_touch", "hand_over"] and seen == [(7, 14), (14, 14)]
     assert both.pivot("usage").to_numpy().tolist() == [[0, 6, 2], [0, 2, 6]]
     assert both["hand_over"].usage_exact()["B"] == 6
@@ -361,7 +361,7 @@ def test_in_zones_the_holder_of_the_frame_pays(shared):
 def test_both_engines_tell_the_same():
     pytest.importorskip("numba")
     one, other = (replay(GCC2, "fraction", engine=e, samples=20, limits={"A": 6000})
-                  for e in ("interpreted", "compiled"))  # fmt: skip
+                  for e in ("interpreted", "compiled"))
     assert one.table().equals(other.table()) and one.summary().equals(other.summary())
     assert one.sentence() == other.sentence() and one.provenance() == other.provenance()
     assert one.owners(3000).equals(other.owners(3000)) and one.nodes().equals(other.nodes())

@@ -60,7 +60,7 @@ def test_a_bound_that_is_no_size_is_named(monkeypatch):
     ("4:memory:/jobs", {"memory/jobs/memory.limit_in_bytes": 1000,
                         "memory/jobs/memory.usage_in_bytes": 900,
                         "memory/jobs/memory.stat": "active_file 1\ntotal_active_file 50"}),
-])  # fmt: skip
+])
 def test_the_control_group_counts_too(tmp_path, group, files):
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/meminfo").write_text("MemTotal: 9 kB\nMemAvailable:       2 kB\n")

@@ -36,7 +36,7 @@ def ten_thousand_mappings() -> TraceBuilder:
 
 @pytest.mark.parametrize("score, victims", [
     ("size", ["x"]), ("charged", ["y"]), ("distinct", ["y"]),
-])  # fmt: skip
+])
 def test_ten_thousand_mappings_or_two_hundred_pages(score, victims):
     """By size the one with the addresses dies; by pages the one that holds memory."""
     done = run(ten_thousand_mappings(), f"first_touch:oom_score={score}", quirks="repaired")
@@ -46,7 +46,7 @@ def test_ten_thousand_mappings_or_two_hundred_pages(score, victims):
 
 @pytest.mark.parametrize("score, victims", [
     ("size", ["hog", "daemon"]), ("charged", ["daemon"]), ("distinct", ["hog", "daemon"]),
-])  # fmt: skip
+])
 def test_a_big_mapper_that_owns_nothing(score, victims):
     """X46, second part: B pays for the 50 pages that A's hog maps. To kill it uncharges nothing."""
     b = TraceBuilder()
@@ -65,7 +65,7 @@ def test_a_big_mapper_that_owns_nothing(score, victims):
     ("cgroup_v2:oom_score=charged", "has its own score"),
     ("every_mapping:oom_score=distinct", "at_limit=kill_current does not"),
     ("zone:oom_score=charged", "record=none charges none"),
-])  # fmt: skip
+])
 def test_where_a_score_makes_no_sense(label, said):
     with pytest.raises(ValueError, match="oom_score") as caught:
         schemes.get(label)
@@ -102,7 +102,7 @@ def exit_attack(locked: bool, attackers: int = 1) -> TraceBuilder:
     ("hand_over:heir=next", True, 90, 90, 10),
     ("fraction", False, 90, 90, 20),  # 70 before; from the 21st half page on it is above 80
     ("fraction:forced=free", False, 80, 80, 0),  # 60 + 20: twenty pages whole, the other half gone
-])  # fmt: skip
+])
 def test_exit_attack(scheme, locked, usage, mapped, failcnt):
     k = run(exit_attack(locked), scheme, quirks="repaired").state
     assert (k.usage[1] / k.unit, k.mapped[1], k.failcnt[1]) == (usage, mapped, failcnt)
@@ -131,7 +131,7 @@ def test_with_forced_free_only_a_move_goes_above_a_limit():
 
 @pytest.mark.parametrize("heir, usage", [
     ("oldest", (12, 0)), ("largest", (0, 12)), ("next", (0, 0)),
-])  # fmt: skip
+])
 def test_who_inherits(heir, usage):
     """A leaves twelve pages that one task of B maps and, later, two tasks of C."""
     done = run(three_sharers(), f"hand_over:heir={heir}", quirks="repaired").state
@@ -149,7 +149,7 @@ def test_chance_is_the_same_for_the_same_seed():
     assert (k.usage[2], k.usage[3]) == (drawn.count(0), 12 - drawn.count(0))
     assert 0 < k.usage[2] < 12
     other = {run(three_sharers(), "hand_over:heir=random", quirks="repaired", seed=s).state.usage[2]
-             for s in range(8)}  # fmt: skip
+             for s in range(8)}
     assert len(other) > 1, "another seed, another heir"
 
 
@@ -169,7 +169,7 @@ def three_sharers() -> TraceBuilder:
 @pytest.mark.parametrize("label, said", [
     ("first_touch:heir=largest", "record=counted, not page"),
     ("every_mapping:forced=free", "record=mapping brings none"),
-])  # fmt: skip
+])
 def test_where_nobody_inherits(label, said):
     with pytest.raises(ValueError, match="scheme") as caught:
         schemes.get(label)
@@ -180,7 +180,7 @@ def test_where_nobody_inherits(label, said):
 
 
 @pytest.mark.parametrize("death, removed, zombies, root", [("stay", 0, 1000, 0),
-                                                           ("reparent", 50, 0, 1000)])  # fmt: skip
+                                                           ("reparent", 50, 0, 1000)])
 def test_zombie_containers(death, removed, zombies, root):
     """X08 (Pavel Emelianov, 13 Mar 2007): 50 containers touch 20 pages each that a survivor maps
     too, and die. Stay: none can be removed, 1,000 pages are theirs. Reparent: the root has them."""
@@ -205,7 +205,7 @@ def test_zombie_containers(death, removed, zombies, root):
 @pytest.mark.parametrize("label, said", [
     ("first_touch:death=zombie", "(death=reparent)"),
     ("fraction:death=reparent", "record=pair has none"),
-])  # fmt: skip
+])
 def test_where_nothing_is_left_behind(label, said):
     with pytest.raises(ValueError, match="death") as caught:
         schemes.get(label)

@@ -59,7 +59,7 @@ def story(name, parameters=()):
 def replayed(name, parameters, scheme):
     s = story(name, parameters)
     return simulate(s.trace, schemes.get(scheme), s.machine, s.knobs, engine="compiled",
-                    sample_every=s.sample_every)  # fmt: skip
+                    sample_every=s.sample_every)
 
 
 def measured(name, scheme, **parameters):
@@ -86,7 +86,7 @@ def test_same_names_in_the_same_order(name):
         elif isinstance(node, ast.FunctionDef):
             names.append(node.name)
     order = ["TITLE", "SOURCE", "QUESTION", "PLOT", "PREDICTION", "SCHEMES", "CASES", "DISAGREES",
-             "expect", "build", "measure"]  # fmt: skip
+             "expect", "build", "measure"]
     assert [n for n in names if n in order] == [n for n in order if n in names]
     assert {*order} - {*names} <= {"SCHEMES", "DISAGREES", "expect"}
 
@@ -108,7 +108,7 @@ def test_the_name_is_the_story_not_the_module(name):
     importlib.import_module(f"workbench.scenarios.{name}")
     assert getattr(scenarios, name)() == story(name)
     assert list(inspect.signature(getattr(scenarios, name)).parameters)[:3] == [
-        "size", "nodes", "place"]  # fmt: skip
+        "size", "nodes", "place"]
     assert [p.default for p in scenarios.parameters(name).values()][:3] == ["small", 1, None]
 
 
@@ -147,7 +147,7 @@ def test_full_sizes_are_those_of_the_sources():
     guests = scenarios.n_guests(size="full").parameters
     assert (guests["private"] * 4096, guests["shared"] * 4096) == (80 << 20, 400 << 20)
     assert [c.limit for c in scenarios.exit_attack(size="full").trace.containers] == [
-        None, 8000, 8000]  # fmt: skip
+        None, 8000, 8000]
 
 
 def test_other_seeds_are_other_compiles():
@@ -163,7 +163,7 @@ def test_units_of_two_compiles():
     assert len(units) == 240 and len(names) == 242
     for unit, touched in units.items():
         assert {o: len(p) for o, p in touched.items()} == {
-            "headers": 90, "sources": 10, "heap": 60}, unit  # fmt: skip
+            "headers": 90, "sources": 10, "heap": 60}, unit
         assert touched["headers"] == units["B" + unit[1:]]["headers"]  # one tree
     often = [sum(h in u["headers"] for u in units.values()) for h in (0, 399)]
     assert often[0] == 240 and often[1] < 60
@@ -175,7 +175,7 @@ def test_gcc2_is_the_recording_with_its_tasks_placed():
     events = [e for e in s.trace.events() if e.op != Op.run_on]
     assert events == list(recorded.events())
     assert {(e.task, e.value) for e in s.trace.events() if e.op == Op.run_on} == {
-        ("gcc-12.2", "3"), ("gcc-12.3", "1")}  # fmt: skip
+        ("gcc-12.2", "3"), ("gcc-12.3", "1")}
     assert [c.limit for c in s.trace.containers] == [None, 6000, 7000]
 
 
@@ -297,7 +297,7 @@ def test_counts_by_hand(scheme):
         "tasks in A": 1, "counted in A": 1, "forks refused": 1, "tasks in B": 0,
         "counted in B": 0} if members else {
         "tasks in A": 2, "counted in A": 1, "forks refused": 0, "tasks in B": 0,
-        "counted in B": 1})  # fmt: skip
+        "counted in B": 1})
     assert measured("task_escape", scheme, moves=7)["forks refused"] == (7 if members else 6)
     assert measured("fork_bomb", scheme, control="numtasks")["tasks alive"] == 16
     assert measured("fork_bomb", scheme, control="rlimit")["pages"] == 640
@@ -320,7 +320,7 @@ def test_owner_lookup_by_hand():
     assert (m["charged"], m["wrong: file"], m["unknown: mappings"]) == (1_024, 512, 256)
     small, large = (measured("owner_lookup", "first_touch", half=n) for n in (128, 1_500))
     assert small["wrong: lossy hash"] / 128 < m["wrong: lossy hash"] / 512 < (
-        large["wrong: lossy hash"] / 1_500), "about load-dependent (C069)"  # fmt: skip
+        large["wrong: lossy hash"] / 1_500), "about load-dependent (C069)"
     assert large["bytes: hash"] > large["bytes: pointer"], "above three eighths of the frames"
 
 
@@ -328,7 +328,7 @@ def test_who_leaves_his_text_is_relieved_by_giving_it_up():
     """60 of text and 50 of its own, at most 100: three clusters of four go; nine others copy."""
     given = {"first": "leaves", "own": 50}
     m = {s: measured("apache_first", s, **given)
-         for s in ("first_touch", "next_toucher", "copy_on_reclaim")}  # fmt: skip
+         for s in ("first_touch", "next_toucher", "copy_on_reclaim")}
     assert [m[s]["copies"] for s in m] == [0, 0, 9 * 12]
     assert m["copy_on_reclaim"]["frames with text"] == 48 + 9 * 12
     assert [m[s]["first refused"] for s in ("next_toucher", "copy_on_reclaim")] == [3, 3]
@@ -356,7 +356,7 @@ def test_verdict_puts_prediction_beside_result():
     s, k = story("exit_attack"), replayed("exit_attack", (), "hand_over")
     row = s.verdict("hand_over", k)[1]
     assert row == {"quantity": "victim after", "predicted": 90, "measured": 90, "agrees": True,
-                   "because": None}  # fmt: skip
+                   "because": None}
     assert s.verdict("hand_over:lists=lru", k)[1] == row
     assert all(r["agrees"] is None for r in s.verdict("something_else", k))
 
@@ -389,7 +389,7 @@ def test_places_are_honoured(name, scheme):
     s = scenarios.get(name, nodes=4, place=given)
     assert s.parameters["place"] == given
     k = simulate(s.trace, schemes.get(scheme), s.machine, s.knobs, engine="compiled",
-                 sample_every=s.sample_every)  # fmt: skip
+                 sample_every=s.sample_every)
     check(k)
     for t in s.trace.initial_tasks():
         box = s.trace.tasks[t].container
@@ -398,7 +398,7 @@ def test_places_are_honoured(name, scheme):
     if name == "gcc2":
         last = {t.name: int(k.task_node[i]) for i, t in enumerate(s.trace.tasks)}
         assert {t: n for t, n in last.items() if n} == {
-            "gcc-12.3": 1, "cc1.4": 1, "as.6": 1, "gcc-12.2": 2, "cc1.5": 2, "as.7": 2}  # fmt: skip
+            "gcc-12.3": 1, "cc1.4": 1, "as.6": 1, "gcc-12.2": 2, "cc1.5": 2, "as.7": 2}
         # the shell was on node 0, and so are the zones of containers that begin empty
         assert used == {0} if scheme == "zone" else used == {0, 1} or used == {0, 1, 2}
     elif name == "task_escape" and scheme == "zone":
@@ -430,7 +430,7 @@ def test_every_scheme_fits_into_four_nodes(name, place):
     nodes = list(s.parameters["place"].values())
     assert nodes == [i % 4 if place == "spread" else 0 for i in range(len(nodes))]
     k = simulate(s.trace, schemes.get("zone"), s.machine, s.knobs, engine="compiled",
-                 sample_every=s.sample_every)  # fmt: skip
+                 sample_every=s.sample_every)
     check(k)
     assert s.measure(k)
 

@@ -56,7 +56,7 @@ def sharers(tmp_path_factory):
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )
         for ends in (("0", "30"), ("20", "50"))
-    ]  # fmt: skip
+    ]
     pids = []
     for program in started:
         said = program.stdout.readline()

@@ -17,7 +17,7 @@ minimal_rss = importlib.import_module("workbench.scenarios.minimal_rss")
 def replayed(name, scheme, **given):
     s = scenarios.get(name, **given)
     return s, simulate(s.trace, schemes.get(scheme), s.machine, s.knobs, engine="interpreted",
-                       sample_every=s.sample_every)  # fmt: skip
+                       sample_every=s.sample_every)
 
 
 def measured(name, scheme, **given):
@@ -59,7 +59,7 @@ def test_one_disk_by_hand():
 
 def test_swap_cache_escape_and_who_stops_it():
     for scheme, frames in (("every_container", 1024), ("virtual_swap", 1024),
-                           ("every_container:cache=joint", 64)):  # fmt: skip
+                           ("every_container:cache=joint", 64)):
         m = measured("swap_cache_escape", scheme)
         assert (m["frames held"], m["mapped"]) == (frames, 64), scheme
     assert measured("swap_cache_escape", "first_touch")["frames held"] <= 64
@@ -98,7 +98,7 @@ def test_slabs_mix_owners():
 
 def test_innocent_pays_for_what_is_dirty():
     writes = [measured("innocent_pays", "virtual_swap", dirty=100, newcomer=n)["disk writes"]
-              for n in (False, True)]  # fmt: skip
+              for n in (False, True)]
     assert writes[0] == 0 and writes[1] == pytest.approx(256, abs=8)
 
 

@@ -10,7 +10,7 @@ from workbench.kernel import simulate
 def measured(name, scheme, **parameters):
     story = scenarios.get(name, **parameters)
     state = simulate(story.trace, schemes.get(scheme), story.machine, story.knobs,
-                     engine="interpreted", sample_every=story.sample_every)  # fmt: skip
+                     engine="interpreted", sample_every=story.sample_every)
     return story.measure(state)
 
 
@@ -76,7 +76,7 @@ def test_a_sum_of_sizes_kills_a_server_that_fits():
 def test_zombies(scheme, zombies, owed, survivor, refused):
     assert measured("zombies", scheme) == {
         "zombies": zombies, "charged to zombies": owed, "survivor charged": survivor,
-        "survivor maps": 1000, "removals refused": refused}  # fmt: skip
+        "survivor maps": 1000, "removals refused": refused}
 
 
 def test_before_the_first_step_nothing_has_evened_out():

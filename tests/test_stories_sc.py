@@ -13,7 +13,7 @@ from workbench.kernel import simulate
 def measured(name, scheme, **given):
     s = scenarios.get(name, **given)
     k = simulate(s.trace, schemes.get(scheme), s.machine, s.knobs, engine="interpreted",
-                 sample_every=s.sample_every)  # fmt: skip
+                 sample_every=s.sample_every)
     return s.measure(k)
 
 
@@ -47,7 +47,7 @@ def test_a_file_of_two_sets_lies_with_the_first(first):
     m = measured("two_sets", "shared_zone", first=first)
     zone = {"A": "A+B", "C": "C+D", "E": "E"}[first]
     assert {n: m[f"file in {n}"] for n in ("A+B", "C+D", "E")} == {
-        n: 100 * (n == zone) for n in ("A+B", "C+D", "E")}  # fmt: skip
+        n: 100 * (n == zone) for n in ("A+B", "C+D", "E")}
     assert (m["reads of C and D"] > 0) == (first == "A")
 
 
@@ -134,7 +134,7 @@ def test_what_was_unmapped_goes_before_what_others_map():
     kept = []
     for swappiness in (60, 100):
         k = simulate(s.trace, schemes.get("every_container"), s.machine,
-                     replace(s.knobs, swappiness=swappiness), engine="interpreted")  # fmt: skip
+                     replace(s.knobs, swappiness=swappiness), engine="interpreted")
         kept.append(s.measure(k)["hit ratio"])
     pool = measured("pool_or_partition", "none", demand="scanner")["hit ratio"]
     assert kept[0] > pool + 0.1 and abs(kept[1] - pool) < 0.01

@@ -15,7 +15,7 @@ WALK = "every_container:record=walk:lists=global"  # nothing kept but the mappin
 def run(name, scheme, given=()):
     s = scenarios.get(name, **dict(given))
     k = simulate(s.trace, schemes.get(scheme), s.machine, s.knobs, engine="auto",
-                 sample_every=s.sample_every)  # fmt: skip
+                 sample_every=s.sample_every)
     return s, k
 
 
@@ -36,12 +36,12 @@ def test_records_grow_with_sharing_only_where_each_pair_has_one():
 def test_a_walk_over_mappers_by_hand():
     """One group of 3 after another would be found at once; strangers must all be passed."""
     alone = measured("rmap_walk", WALK, groups=1, processes=3, pages=1,
-                     ends=False)  # fmt: skip
+                     ends=False)
     # price and settling walk once each: the first finds nobody (0 + itself), each later one its
     # elder in one step, twice
     assert alone["steps"] == (0 + 1) + (1 + 1) + (1 + 1)
     strangers = measured("rmap_walk", WALK, groups=3, processes=1,
-                         pages=1, ends=False)  # fmt: skip
+                         pages=1, ends=False)
     assert strangers["steps"] == (0 + 1) + (1 + 2) + (2 + 3)
     assert strangers["longest walk at a first map"] == 2
 

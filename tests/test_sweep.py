@@ -23,7 +23,7 @@ from workbench.trace.deal import redeal, strands
 
 def rows(trace: Trace) -> list[tuple]:
     return [(int(o), int(t), int(p)) for o, t, p in zip(trace.op, trace.task, trace.page,
-                                                        strict=True)]  # fmt: skip
+                                                        strict=True)]
 
 
 def test_a_deal_keeps_every_containers_own_order():
@@ -73,15 +73,15 @@ def test_a_spread_of_zero_lets_all_start_together():
 
 def test_a_sweep_says_what_single_runs_say():
     table = sweep("exit_attack", {"attackers": [1, 3], "nodes": [1, 4]},
-                  ["hand_over", "dual_count"], workers=1)  # fmt: skip
+                  ["hand_over", "dual_count"], workers=1)
     assert list(table.columns) == ["scenario", "scheme", "attackers", "nodes", "container",
-                                   "metric", "value", "word", "unit"]  # fmt: skip
+                                   "metric", "value", "word", "unit"]
     for attackers in (1, 3):
         for scheme in ("hand_over", "dual_count"):
             story = scenarios.exit_attack(attackers=attackers, nodes=4)
             run = replay(story, scheme)
             mine = table[(table.attackers == attackers) & (table.nodes == 4)
-                         & (table.scheme == scheme)]  # fmt: skip
+                         & (table.scheme == scheme)]
             peaks = mine[mine.metric == "peak"].set_index("container").value
             assert dict(peaks) == dict(run.summary().set_index("container").peak)
             told = mine[mine.unit == "measured"]
@@ -124,7 +124,7 @@ def test_all_is_every_story_under_the_schemes_it_is_about(monkeypatch, tmp_path)
     table = sweep("all", {"size": ["small"]}, ["hand_over", "fraction"], file=tmp_path / "a.csv")
     ran = set(zip(table["scenario"], table["scheme"], strict=True))
     assert ran == {(n, s) for n in some for s in ("hand_over", "fraction")} - {
-        ("undeclared_sharing", "hand_over")}  # fmt: skip
+        ("undeclared_sharing", "hand_over")}
     for story, scheme in sorted(ran):
         mine = table[(table["scenario"] == story) & (table["scheme"] == scheme)]
         alone = replay(scenarios.get(story), scheme).verdicts()
@@ -173,7 +173,7 @@ def test_stopped_early_it_goes_on_later(tmp_path, monkeypatch):
     assert sweep(
         "n_guests", over, ["first_touch"], file=target, workers=1,
         stop=lambda: len(done) > 3, progress=lambda n, _: done.append(n),
-    ) is None  # fmt: skip
+    ) is None
     assert not target.exists() and partial(target).exists()
     kept, again = done[-1], []
     module = sys.modules["workbench.sweeps"]
@@ -226,7 +226,7 @@ def test_after_kill_9_nothing_is_lost_and_nobody_is_left(tmp_path):
     seen = []
     over = {"deal": list(range(kept + 2))}
     table = sweep("two_compiles", over, ["first_touch"], file=target, workers=1,
-                  progress=lambda n, total: seen.append((n, total)))  # fmt: skip
+                  progress=lambda n, total: seen.append((n, total)))
     assert seen[0][0] >= min(kept, kept + 2) - 8 and table.deal.nunique() == kept + 2
 
 
@@ -268,9 +268,9 @@ def dask_cluster(tmp_path):
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
     python = [sys.executable, "-m"]
     commands = [[*python, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port",
-                 str(port), "--no-dashboard", "--no-show"]]  # fmt: skip
+                 str(port), "--no-dashboard", "--no-show"]]
     commands += [[*python, "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny",
-                  "--no-dashboard", "--death-timeout", "60"]] * 2  # fmt: skip
+                  "--no-dashboard", "--death-timeout", "60"]] * 2
     running = [subprocess.Popen(command, **quiet) for command in commands]
     try:
         from distributed import Client
@@ -303,7 +303,7 @@ def test_no_cluster_there_is_told():
 
 def test_the_redeal_chart_marks_this_run_among_its_deals():
     table = sweep("n_guests", {"deal": [None, *range(1, 31)]}, ["first_touch", "every_container"],
-                  workers=1)  # fmt: skip
+                  workers=1)
     figure = charts.figure_of_deals(table, "peak", "G1")
     mine = table[(table.metric == "peak") & (table.container == "G1")]
     own = mine[mine.deal.isna()].set_index("scheme").value
@@ -317,4 +317,4 @@ def test_the_redeal_chart_marks_this_run_among_its_deals():
 def test_a_grid_runs_its_last_axis_fastest():
     assert grid(a=[1, 2], b="xy") == [
         {"a": 1, "b": "x"}, {"a": 1, "b": "y"}, {"a": 2, "b": "x"}, {"a": 2, "b": "y"},
-    ]  # fmt: skip
+    ]

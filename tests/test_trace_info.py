@@ -31,12 +31,12 @@ def test_growth_and_sharing_count_every_page_once():
     ends = {row.group: row.pages for row in growth(small(), top=1)}
     assert ends == {"libc": 30, "anonymous memory": 8, "other files": 2}
     steps = [(row.event, row.pages) for row in growth(small(), top=1, points=99)
-             if row.group == "libc"]  # fmt: skip
+             if row.group == "libc"]
     assert [pages for _, pages in steps] == [0, 20, 20, 20, 20, 30, 30, 30]
     assert [(row.group, row.users, row.pages) for row in sharing(small(), top=1)] == [
         ("libc", "A", 10), ("libc", "B", 10), ("libc", "A+B", 10),
         ("anonymous memory", "A", 8), ("other files", "B", 2),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("name", ["gcc2", "web"])

@@ -259,7 +259,7 @@ def test_touches_map_what_is_not_mapped():
         "map t libc 7+1 private", "touch_read t libc 7+5",
         "map c libc 20+1 private", "touch_read c libc 0+21",
         "exec c 0+1", "map c libc 0+30 shared", "touch_read c libc 29+1",
-    ]  # fmt: skip
+    ]
 
 
 def test_every_op_has_a_method_that_writes_it():
@@ -415,7 +415,7 @@ def test_a_recording_becomes_a_trace(tmp_path):
         "fork sh.1 sh.4 0+1", "move sh.4 B 0+1", "open sh.4 /tmp/other 0+1",
         "write sh.4 /tmp/other 0+1",  # the inode number of a deleted file
         "exit sh.4 0+1", "reap sh.4 0+1", "exit sh.1 0+1", "reap sh.1 0+1",
-    ]  # fmt: skip
+    ]
     assert trace.header["provenance"]["lost_events"] == 1
     assert trace.time_ns[0] == 10 and trace.time_ns[-1] == 220
     assert [(c.name) for c in trace.containers] == ["root", "A", "B"]

@@ -22,12 +22,12 @@ KINDS = ("anon", "file", "special", "kernel")
 COLUMNS = (
     "usage", "failcnt", "css", "bill", "vswap", "penalty", "unused", "oom_failcnt", "cached",
     "cached_failcnt", "procs", "procs_failcnt", "files", "files_failcnt", "mapped",
-)  # fmt: skip
+)
 TODAY = ("swapped", "low_events", "high_events", "max_events", "oom_events", "kill_events",
-         "group_events", "swap_events")  # fmt: skip
+         "group_events", "swap_events")
 SCHEMES = [*schemes.names(), "first_touch:lists=lru", "hand_over:lists=lru",
            "shared_zone:by=mount", "shared_zone:by=directory:orphan=merge_shared",
-           "zone:full=grow:orphan=destroy", "zone:orphan=stay:move=migrate"]  # fmt: skip
+           "zone:full=grow:orphan=destroy", "zone:orphan=stay:move=migrate"]
 WALK = "every_container:record=walk:lists=global"
 VARIANTS = [  # of what schemes leave to choose
     "first_touch:reclaim=unmap_all", "hand_over:reclaim=unmap_all:lists=lru",
@@ -41,18 +41,18 @@ VARIANTS = [  # of what schemes leave to choose
     "fraction:forced=free", "beancounter:forced=free", "first_touch:death=reparent",
     "next_toucher:death=reparent:lists=lru", "first_allocation:death=reparent",
     "file_owner:death=reparent:lists=lru", "first_touch:death=reparent:kernel_memory=charged",
-]  # fmt: skip
+]
 GROUPS = ["cgroup_v1:death=zombie", "cgroup_v2:death=reparent", "cgroup_v1:kernel_memory=charged",
           "cgroup_v2:kernel_memory=charged", "first_touch:kernel_memory=charged",
           "fraction:kernel_memory=charged", "every_mapping:kernel_memory=charged",
           "first_allocation:hierarchy=tree:kernel_memory=charged", "openvz:hierarchy=tree",
           "openvz:hierarchy=tree:kernel_memory=charged", "every_mapping:hierarchy=tree",
-          "virtual_swap:hierarchy=tree", "february_2007:hierarchy=tree"]  # fmt: skip
+          "virtual_swap:hierarchy=tree", "february_2007:hierarchy=tree"]
 CACHED = [  # the add-on +PC
     "first_touch:cache=joint", "first_touch:cache=separate", "every_container:cache=separate",
     "fraction:cache=joint", "hand_over:cache=joint:lists=lru", "every_mapping:cache=separate",
     "next_toucher:cache=joint", "february_2007:cache=joint",
-]  # fmt: skip
+]
 EVERYWHERE = [*SCHEMES, *VARIANTS, *CACHED]
 # (profile, label): trees, and control files of today, are in one profile only
 PAIRS = [*((p, s) for p in PROFILES for s in EVERYWHERE), *(("groups", s) for s in GROUPS)]
@@ -180,7 +180,7 @@ def report(case, scheme: str, engine: str, message: str) -> str:
     return "\n".join(
         [f"seed {case.seed} profile {case.profile}", message, f"machine {case.machine}",
          f"knobs {case.knobs}", f"limits {limits}", *lines]
-    )  # fmt: skip
+    )
 
 
 def agree(profile: str, scheme: str, seeds: range, engine: str, **small) -> None:

@@ -47,7 +47,7 @@ def test_by_flag_only_shared_mappings_go_to_the_shared_zone():
 
 
 PLACES = (("lib", 2, "/usr/lib/libc"), ("bin", 3, "/usr/bin/sh"), ("lookalike", 5, "/usr/library"),
-          ("export", 7, "nfs:/y/z"), ("home", 11, "/home/x"))  # fmt: skip
+          ("export", 7, "nfs:/y/z"), ("home", 11, "/home/x"))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_move_into_another_machine_starts_anew():
 # ---- granules ------------------------------------------------------------------------------------
 
 BLOCKS = Knobs(cluster=4, swap_write="sync", granule=16, task_frames=0, page_tables=False,
-               files_per_frame=0)  # fmt: skip
+               files_per_frame=0)
 
 
 def resized(limit, *writes, pins=0, frames=4096, knobs=BLOCKS, fill=0):
@@ -222,7 +222,7 @@ def locked():
     ("unmovable", "pins", "possible"),
     [("spread", 1, 32), ("spread", 3, None), ("grouped", 3, 32), ("grouped", 17, 32),
      ("grouped", 16, 32)],
-)  # fmt: skip
+)
 def test_pinned_granules_stay(unmovable, pins, possible):
     """Dave Hansen, 13 Mar 2007 (C150): dentries pin the zone they lie in. Three kernel pages in
     three granules bind all of a zone of 48 frames; grouped they bind one."""

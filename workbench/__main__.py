@@ -38,7 +38,7 @@ EXTRAS = {"test": "test", "lab": "lab", "app": "lab"}  # other commands need the
 MODULES = {"test": "pytest", "lab": "jupyterlab", "app": "workbench.lab.app"}
 DEFAULTS = {  # without arguments: every test, on all cores; the tour
     "test": ["-n", "logical", "--dist", "loadfile"], "lab": ["notebooks/00_tour.ipynb"], "app": [],
-}  # fmt: skip
+}
 OFFLINE = r"Retrying \(|Failed to fetch|error sending request|unreachable"
 
 

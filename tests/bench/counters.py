@@ -50,7 +50,7 @@ def measure(kind: str, processes: int) -> float:
     counter, times = multiprocessing.Value("q", 0), multiprocessing.Queue()
     start = multiprocessing.Barrier(processes)
     running = [multiprocessing.Process(target=work, args=(kind, counter, start, times))
-               for _ in range(processes)]  # fmt: skip
+               for _ in range(processes)]
     for process in running:
         process.start()
     found = [times.get(timeout=60) for _ in running]
@@ -72,12 +72,12 @@ def main() -> None:
     counts = [int(word) for word in sys.argv[1:]] or [1, 2]
     print(f"{cpu()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; Python "
           f"{platform.python_version()}; ns per charge, median of {ROUNDS} rounds "
-          "(lowest to highest)\n")  # fmt: skip
+          "(lowest to highest)\n")
     for kind in ("own lock", "lock", f"batch {BATCH}"):
         for n in counts:
             found = sorted(measure(kind, n) for _ in range(ROUNDS))
             print(f"{kind:9}  {n:3} processes  {statistics.median(found):8.0f}  "
-                  f"({found[0]:.0f} to {found[-1]:.0f})", flush=True)  # fmt: skip
+                  f"({found[0]:.0f} to {found[-1]:.0f})", flush=True)
 
 
 if __name__ == "__main__":

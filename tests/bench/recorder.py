@@ -49,7 +49,7 @@ def lackey(command: tuple[str, ...]) -> tuple[set[tuple[str, int]], float]:
     traced = subprocess.Popen(
         ["valgrind", "--tool=lackey", "--trace-mem=yes", f"--log-fd={write}", *command],
         pass_fds=[write], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRON,
-    )  # fmt: skip
+    )
     os.close(write)
     found: set[tuple[str, int]] = set()
     rest, maps = b"", []
@@ -99,9 +99,9 @@ def main(words: list[str]) -> int:
     print(f"| none | | | | {alone:.2f} | 1 |")
     print(f"| lackey | {len(truth):,} | 1 | 1 | {slow:.1f} | {slow / alone:,.0f} |")
     print(f"| workbench record | {len(mine):,} | {recall:.4f} | {precision:.4f} | {made.wall:.2f} "
-          f"| {made.wall / alone:.1f} (said: at least {made.slowdown:.1f}) |")  # fmt: skip
+          f"| {made.wall / alone:.1f} (said: at least {made.slowdown:.1f}) |")
     print(f"\nrecorded again: {len(mine ^ again)} pages differ; fault-around {made.fault_around}; "
-          f"{made.trace.header['provenance']['lost_events']} events lost")  # fmt: skip
+          f"{made.trace.header['provenance']['lost_events']} events lost")
     for name, pages in (("missed", truth - mine), ("too many", mine - truth)):
         print(f"{name}: {', '.join(f'{path}:{page}' for path, page in sorted(pages)[:20])}")
     return 0 if min(recall, precision) >= 0.99 else 1

@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     machine = measure.machine()
     print("\n".join(f"{name}: {value}" for name, value in machine.items()))
     print("CPU time of the thread; median (least..most) of at least "
-          f"{chosen.runs} runs, one after the other in turns.")  # fmt: skip
+          f"{chosen.runs} runs, one after the other in turns.")
     with tempfile.TemporaryDirectory(prefix="workbench-bench-") as folder:
         library = peers.build(Path(folder))
         if library is None:
@@ -58,10 +58,10 @@ def main(arguments: list[str] | None = None) -> int:
         [t.what, f"{t.value:,.4g} {t.unit}".strip(), f"{'>=' if t.least else '<='} {t.bound:,g}",
          "met" if t.met else "NOT MET"]
         for t in bench.targets
-    ]  # fmt: skip
+    ]
     bench.show("targets", ["", "measured", "target", ""], rows)
     print(f"\n{sum(t.met for t in bench.targets)} of {len(bench.targets)} targets met; "
-          f"{time.perf_counter() - begun:.0f} s in all.")  # fmt: skip
+          f"{time.perf_counter() - begun:.0f} s in all.")
     if chosen.json:
         everything = {"machine": machine, "found": bench.found, "targets": bench.targets}
         replace_file(chosen.json, json.dumps(plain(everything), indent=1) + "\n")
@@ -117,7 +117,7 @@ def readme_text(machine: dict[str, str], found: dict) -> str:
         if key not in found:
             return "-"
         values = [t.median for name, t in found[key]["times"].items()
-                  if name not in ("C loop", PAIRS, "libcachesim LRU")]  # fmt: skip
+                  if name not in ("C loop", PAIRS, "libcachesim LRU")]
         return f"{min(values):.3g} to {max(values):.3g}"
 
     def net(key: str) -> str:
@@ -128,13 +128,13 @@ def readme_text(machine: dict[str, str], found: dict) -> str:
         ("one container, no limit", "hits {}"), ("one container, limit at half", "half {}"),
         ("100 containers, hits", "hits, all pages shared {}"),
         ("100 containers, mapping and unmapping", "churn, 4 sharers a page {}"),
-    ]  # fmt: skip
+    ]
     rows = []
     for label, key in lines:
         for pages in (10_000, 1_000_000):
             at = key.format(pages)
             rows.append([f"{label}, {pages:,} pages", one(at, "first_touch"), spread(at), net(at),
-                         one(at, "C loop"), one(at, PAIRS)])  # fmt: skip
+                         one(at, "C loop"), one(at, PAIRS)])
     text = [
         f"{machine['CPU'].partition(', load')[0]}; Python {machine['Python']}, numba "
         f"{machine['numba']}, libcachesim {machine['libcachesim']}. CPU nanoseconds per event, "
@@ -145,7 +145,7 @@ def readme_text(machine: dict[str, str], found: dict) -> str:
         "libcachesim replays the same pages with the same capacity; reading its file is not "
         "counted. The C loop\nchanges eight bytes at random per event, which is what memory "
         "allows: of its page, or of its pair of page\nand container.",
-    ]  # fmt: skip
+    ]
     own = [key for key in found if key.startswith("own ")]
     if own:
         rows = []
@@ -155,10 +155,10 @@ def readme_text(machine: dict[str, str], found: dict) -> str:
             case = key.removeprefix("own ").removesuffix(name).strip()
             case = case.replace("churn", "mapping and unmapping")
             rows.append([f"{case}, `{name}`", f"{built_in:.3g}", f"{users:.3g}",
-                         f"{found[key]['speed']:.2f}"])  # fmt: skip
+                         f"{found[key]['speed']:.2f}"])
         head = ["10,000 pages", "built in", "the same hooks, a user's", "speed"]
         text += ["", "A scheme of your own has every index and number looked at:", "",
-                 table(head, rows)]  # fmt: skip
+                 table(head, rows)]
     sentences = []
     if "20,000 events" in found:
         t = found["20,000 events"]["recorded, first_touch, results.replay"]

@@ -123,7 +123,7 @@ def single_case(bench: Bench, trace, case: str, pages: int, distinct: int, file:
             name, str(t), f"{t.wall:.4g}", f"{miss:.4f}" if miss is not None else "-",
             times(ratio(net, t)) if name in replays else "-",
             times(ratio(t, took.get("C loop"))),
-        ])  # fmt: skip
+        ])
     bench.show(
         f"{case}: {n:,} events, {pages:,} pages ({distinct:,} distinct), one container",
         ["", "CPU ns/event", "wall", "misses", "faster than libcachesim", "C loop takes"],
@@ -134,17 +134,17 @@ def single_case(bench: Bench, trace, case: str, pages: int, distinct: int, file:
     elif gross:
         print("libcachesim's reader could not be measured alone; it is in its number.")
     print(f"Building the state, not in the numbers above: {built:.2f} s = {built / n * 1e9:.0f} "
-          "ns/event.")  # fmt: skip
+          "ns/event.")
     if net:
         for name in replays:
             bound = (4 if case == "hits" else 2) / (1 if name == "first_touch" else 2)
             bench.aim(f"{case}, {pages:,} pages, {name}: times as fast as libcachesim",
-                      ratio(net, took[name]), bound, least=True)  # fmt: skip
+                      ratio(net, took[name]), bound, least=True)
     bench.found[f"{case} {pages}"] = {
         "events": n, "distinct": distinct, "times": took, "misses": misses, "reader": alone,
         "libcachesim net": net, "libcachesim misses": cache.misses if cache else None,
         "build ns/event": built / n * 1e9,
-    }  # fmt: skip
+    }
 
 
 def finish(replay: Replay, events: int) -> None:
@@ -187,7 +187,7 @@ def shared_case(
         del replays, work
     loop = took.get("C loop")
     rows = [[name, str(t), f"{t.wall:.4g}", times(ratio(t, loop)), times(ratio(t, took.get(PAIRS)))]
-            for name, t in took.items()]  # fmt: skip
+            for name, t in took.items()]
     title = f"{case}: {n - first:,} events, {pages:,} pages, 100 containers"
     bench.show(title, ["", "CPU ns/event", "wall", "C loop takes", f"{PAIRS} takes"], rows)
     bench.found[f"{case} {pages}"] = {"events": n - first, "times": took}
@@ -217,12 +217,12 @@ def flat(bench: Bench) -> None:
         f"flatness: {n:,} events that map or unmap, {pairs:,} pairs of page and container",
         ["ns/event at", *(f"{c:,} containers" for c in counts), "1,000 / 2",
          "holders walked per event"], rows,
-    )  # fmt: skip
+    )
     bench.found["flatness"] = {
         name: {"times": {c: took[name, c] for c in counts},
                "holders walked": {c: replays[name, c].walks / n for c in counts}}
         for name in SCHEMES
-    }  # fmt: skip
+    }
 
 
 def walked(replay: Replay, first: int) -> None:
@@ -282,7 +282,7 @@ def warm_replay(bench: Bench) -> None:
                 lambda t=trace, s=scheme: results.replay(t, s, engine="compiled"),
             )
             work[f"{label}, {name}, kernel.simulate"] = (
-                tuple, lambda t=trace, s=scheme: simulate(t, s, engine="compiled"))  # fmt: skip
+                tuple, lambda t=trace, s=scheme: simulate(t, s, engine="compiled"))
     for _, run in work.values():
         run()
     took = interleaved(work, max(bench.runs, 9), 1, "ms")
@@ -302,7 +302,7 @@ def new_process(bench: Bench) -> None:
         for label, code, at in (
             ("first result", FIRST_RESULT, 0), ("first result, whole process", FIRST_RESULT, 1),
             ("import workbench", IMPORT, 0), ("import of all its names", IMPORT, 1),
-        ):  # fmt: skip
+        ):
             found.setdefault(label, []).append(in_process(code)[at])
     if bench.cold:
         with tempfile.TemporaryDirectory() as cache:
@@ -311,10 +311,10 @@ def new_process(bench: Bench) -> None:
     bench.show("a new process", ["", "wall s"], [[name, str(t)] for name, t in took.items()])
     bench.found["new process"] = took
     bench.aim("first result, whole process", took["first result, whole process"].median, 1.5,
-              unit="s")  # fmt: skip
+              unit="s")
     bench.aim("import workbench", took["import workbench"].median, 0.3, unit="s")
     bench.aim("import workbench and all its names", took["import of all its names"].median, 0.3,
-              unit="s")  # fmt: skip
+              unit="s")
 
 
 def interpreted(bench: Bench) -> None:
@@ -365,20 +365,20 @@ def memory(bench: Bench) -> None:
                 f"{pages:,} x {containers}, {scheme}", f"{held / 1e6:.0f}", f"{grown / 1e6:.0f}",
                 f"{held / pages:.0f}", f"{held / pairs:.0f}", f"{held / budget:.2f}",
                 f"{events / 1e3:.0f}",
-            ])  # fmt: skip
+            ])
             largest = sorted(replay.state.records.items(), key=lambda item: -item[1].nbytes)[:5]
             found[f"{pages} x {containers} {scheme}"] = {
                 "bytes": held, "resident": grown, "budget": budget,
                 "largest": {name: int(records.nbytes) for name, records in largest},
-            }  # fmt: skip
+            }
             bench.aim(f"memory, {pages:,} pages x {containers}, {scheme}: of 64 B per page and "
-                      "per pair", held / budget, 1)  # fmt: skip
+                      "per pair", held / budget, 1)
             del replay
     bench.show(
         "memory: every page mapped by every container",
         ["", "MB of tables", "MB resident", "B/page", "B/pair", "of 64 B per page and pair",
          "kB of events"], rows,
-    )  # fmt: skip
+    )
     for name, case in found.items():
         sizes = ", ".join(f"{table} {size / 1e6:.0f} MB" for table, size in case["largest"].items())
         print(f"{name}: {sizes}")
@@ -433,7 +433,7 @@ def own_speed(bench: Bench, events: int, own_names: dict[str, str]) -> None:
     page = traces.zipf(pages, events)
     half = traces.limited(traces.trace_of(pages, 0, 0, page, 1), len(np.unique(page)) // 2)
     cases = {"churn": (churn, first), "hits": (traces.hits(pages, events, 100), 100),
-             "limit at half": (half, 1)}  # fmt: skip
+             "limit at half": (half, 1)}
     rows = []
     for case, (trace, first) in cases.items():
         names = [n for pair in own_names.items() for n in pair]
@@ -447,7 +447,7 @@ def own_speed(bench: Bench, events: int, own_names: dict[str, str]) -> None:
             speed = took[built_in].median / took[name].median
             rows.append([f"{case}, {built_in}", str(took[built_in]), str(took[name]), times(speed)])
             bench.aim(f"own scheme, {case}, {built_in}: share of the built-in's speed", speed, 0.7,
-                      least=True)  # fmt: skip
+                      least=True)
             bench.found[f"own {case} {built_in}"] = {"times": took, "speed": speed}
     head = ["", "built in, CPU ns/event", "the same hooks, a user's", "speed"]
     bench.show(f"own schemes: {events:,} events, {pages:,} pages", head, rows)
@@ -488,4 +488,4 @@ def own_compile(bench: Bench) -> None:
 
 SECTIONS = {
     "single": single, "shared": shared, "flat": flat, "user": user, "memory": memory, "own": own,
-}  # fmt: skip
+}

@@ -29,7 +29,7 @@ def zipf(pages: int, events: int, seed: int = 1) -> np.ndarray:
 
 
 def trace_of(pages: int, op: np.ndarray | int, task: np.ndarray | int, page: np.ndarray,
-             containers: int, limit: int | None = None) -> Trace:  # fmt: skip
+             containers: int, limit: int | None = None) -> Trace:
     """Events on one file that every task, one per container, maps privately at the start."""
     setup, events = containers, len(page)
     n = setup + events

@@ -129,7 +129,7 @@ def save(result, folder: str | Path) -> list[Path]:
     else:
         charts = {kind: figure_of(result, kind) for kind in RUN[1:-1]}
         tables = {"samples": result.table(), "summary": result.summary(),
-                  "oom_candidates": result.oom_candidates()}  # fmt: skip
+                  "oom_candidates": result.oom_candidates()}
     return save_result(folder, charts, tables, result.provenance())
 
 
@@ -140,4 +140,4 @@ __all__ = [
     "dressed", "failcnt", "figure_beside", "figure_of", "figure_of_deals", "figure_of_matrix",
     "figure_of_verdicts", "matrix", "multiples", "nodes", "oom", "owners", "save", "save_chart",
     "usage", "verdicts",
-]  # fmt: skip
+]

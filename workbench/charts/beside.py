@@ -36,7 +36,7 @@ def beside(table, kills=None, ax=None):
             times[::step], values[::step], linestyle="none", marker="o", markersize=7,
             markerfacecolor="none", markeredgecolor=looks[name].colour, markeredgewidth=1.1,
             zorder=4, label=label,
-        )  # fmt: skip
+        )
         label = f"_{label}"
     top = max(table["value"])
     if kills is not None and len(kills):
@@ -48,7 +48,7 @@ def beside(table, kills=None, ax=None):
                 mine["time"], [0.94] * len(mine), transform=at, linestyle="none", marker=marker,
                 markersize=size, markerfacecolor=face, markeredgecolor=style.INK, zorder=5,
                 label=f"{', '.join(mine['victim'])} {words}",
-            )  # fmt: skip
+            )
         top *= 1.12
     room(ax, top)
     scenario, scheme = table.iloc[0]["scenario"], said.iloc[0]["scheme"]
@@ -68,7 +68,7 @@ def describe_beside(table, kills=None) -> str:
     told = f"all {len(both):,} numbers are as predicted" if not len(wrong) else (
         f"{len(wrong):,} of {len(both):,} numbers differ, the first at event "
         f"{int(wrong['time'].min()):,}"
-    )  # fmt: skip
+    )
     many = count(int(table["time"].max()), "event")
     words = f"{metric.capitalize()} over {many} of {table.iloc[0]['scenario']}, predicted under "
     words += f"{said.iloc[0]['scheme']} and measured on {real.iloc[0]['scheme']}: {told}; "

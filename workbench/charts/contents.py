@@ -13,7 +13,7 @@ SHADES = ("#5790fc", "#f89c20", "#e42536", "#964a8b", "#9c9ca1", "#7a21dd", "#f0
 def looks(names: list[str]) -> dict[str, tuple[str, str]]:
     """Colour and hatch per name."""
     return {name: (SHADES[i % len(SHADES)], HATCHES[i % len(HATCHES)])
-            for i, name in enumerate(names)}  # fmt: skip
+            for i, name in enumerate(names)}
 
 
 def growth(table, title: str = "Pages used so far", ax=None):
@@ -34,7 +34,7 @@ def growth(table, title: str = "Pages used so far", ax=None):
             labels=[f"{group} ({pages:,})" for group, pages in ends.items()],
             edgecolor=style.INK, colors=[faces[group][0] for group in ends.index],
             hatch=[faces[group][1] for group in ends.index],
-        )  # fmt: skip
+        )
         ax.set_xlim(0, x[-1])
     else:
         style.note(ax, "no page was used")
@@ -63,7 +63,7 @@ def sharing(table, title: str = "Who uses them", ax=None):
             range(len(groups)), shares, 0.72, left=[left[group] for group in groups],
             color=faces[who].colour, hatch=faces[who].hatch, edgecolor=style.INK, linewidth=0.4,
             label=f"{who} ({int(mine.sum()):,})",
-        )  # fmt: skip
+        )
         for group, share in zip(groups, shares, strict=True):
             left[group] += share
     if not groups:

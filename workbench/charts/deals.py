@@ -18,7 +18,7 @@ def split(table, metric: str, container: str) -> dict[str, tuple[list[float], fl
         own = part[part["deal"].isna()]["value"].tolist()
         found[scheme] = (
             sorted(part[part["deal"].notna()]["value"]), own[0] if own else None
-        )  # fmt: skip
+        )
     return found
 
 
@@ -50,19 +50,19 @@ def deals(table, metric: str = "peak", container: str = "A", ax=None):
             [x for x, _ in dots], [row + 0.24 - 0.62 * height / max(top, 12) for _, height in dots],
             linestyle="none", marker=".", markersize=4, color=style.COLOURS[0], zorder=2,
             label=f"one of {len(values)} arrival orders" if row == 0 else None,
-        )  # fmt: skip
+        )
         if len(values) > 3:
             low, _, high = quantiles(values, n=4)
             ax.plot([low, high], [row + 0.36] * 2, color=style.INK, linewidth=3, zorder=3,
-                    solid_capstyle="butt", label="middle half" if row == 0 else None)  # fmt: skip
+                    solid_capstyle="butt", label="middle half" if row == 0 else None)
         if own is not None:
             ax.plot([own], [row + 0.36], linestyle="none", marker="D", markersize=8, zorder=4,
                     color=style.COLOURS[1], markeredgecolor=style.PAPER,
-                    label="this run" if row == 0 else None)  # fmt: skip
+                    label="this run" if row == 0 else None)
     scenario = table["scenario"].iloc[0] if len(table) else ""
     unit = table.loc[table["metric"] == metric, "unit"]
     style.finish(ax, f"{metric} of {container} in {scenario}, dealt again",
-                 x=f"{metric} of {container}, {unit.iloc[0] if len(unit) else ''}")  # fmt: skip
+                 x=f"{metric} of {container}, {unit.iloc[0] if len(unit) else ''}")
     ax.set_yticks(range(len(groups)), list(groups))
     ax.set_ylim(max(len(groups), 1) - 0.4, -0.6)  # the first scheme on top
     ax.grid(visible=False)

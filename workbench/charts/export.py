@@ -29,7 +29,7 @@ def chart_bytes(chart, form: str) -> bytes:
         "pdf": {"Title": chart.title, "Subject": chart.sentence, "Keywords": made,
                 "CreationDate": None},
         "png": {"Title": chart.title, "Description": chart.sentence, "Source": made},
-    }[form]  # fmt: skip
+    }[form]
     out = io.BytesIO()
     with _LOCK, matplotlib.rc_context(SETTINGS):
         chart.savefig(out, format=form, metadata=metadata, dpi=150)

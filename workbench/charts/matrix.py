@@ -31,7 +31,7 @@ def matrix(table, title: str = "", words: dict[str, str] | None = None, ax=None)
             colour, hatch = FACES[cell.meaning]
             ax.bar(x, 0.9, 0.94, y - 0.45, color=style.COLOURS[colour], alpha=0.35, hatch=hatch,
                    edgecolor=style.INK, linewidth=0.3,
-                   label=None if cell.meaning in seen else named[cell.meaning])  # fmt: skip
+                   label=None if cell.meaning in seen else named[cell.meaning])
             seen.add(cell.meaning)
         ax.text(x, y, cell.word, ha="center", va="center", fontsize=style.SMALL, color=style.INK)
     style.finish(ax, title, x="", legend=False)
@@ -47,7 +47,7 @@ def matrix(table, title: str = "", words: dict[str, str] | None = None, ax=None)
     if seen:
         handles, labels = ax.get_legend_handles_labels()
         ax.figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False,
-                         fontsize=style.SMALL)  # fmt: skip
+                         fontsize=style.SMALL)
     return ax
 
 
@@ -59,6 +59,6 @@ def describe_matrix(table, words: dict[str, str] | None = None) -> str:
         groups = [
             f"{named[meaning]} under {join(part[part['meaning'] == meaning]['column'])}"
             for meaning in MEANINGS if (part["meaning"] == meaning).any()
-        ]  # fmt: skip
+        ]
         told.append(f"{row}: {', '.join(groups) or 'nothing is said'}")
     return f"{listed(told)}."

@@ -24,10 +24,10 @@ def multiples(
     fig = fig or style.sheet(0.8 + 2.9 * banks, max(4.1, 1.1 + 2.1 * wide))
     grid = fig.subplots(
         2 * banks, wide, sharex=True, squeeze=False, height_ratios=[3, 2] * banks
-    )  # fmt: skip
+    )
     metric = table.groupby("metric")["value"]
     tops = [max([0, *metric.max().reindex(names).dropna()])
-            for names in (["usage", "peak"], ["failcnt"])]  # fmt: skip
+            for names in (["usage", "peak"], ["failcnt"])]
     near = table[(table["metric"] == "limit") & (table["value"] <= FAR * max(tops[0], 1))]["value"]
     tops[0] = max([tops[0], *near])
     pairs = []
@@ -41,7 +41,7 @@ def multiples(
         limits(upper, mine, legend=False)
         lines(lower, mine, "failcnt", legend=False, weight=0.7)
         lower.text(0.02, 0.97, ends(series(mine, "failcnt")), transform=lower.transAxes, va="top",
-                   fontsize=style.SMALL, color=style.INK, in_layout=False)  # fmt: skip
+                   fontsize=style.SMALL, color=style.INK, in_layout=False)
         marks(upper, kills, hang, heights=True)
         marks(lower, None, hang, heights=False)
         first = column == 0
@@ -82,7 +82,7 @@ def legend(fig, pairs) -> None:
             found.setdefault("machine hangs" if words.startswith("hangs") else words, handle)
     if found:
         fig.legend(found.values(), found.keys(), loc="outside lower center", frameon=False,
-                   ncols=min(6, len(found)), fontsize=style.SMALL, handlelength=3.2)  # fmt: skip
+                   ncols=min(6, len(found)), fontsize=style.SMALL, handlelength=3.2)
 
 
 def describe_multiples(table, oom=None, hangs: dict[str, int] | None = None) -> str:

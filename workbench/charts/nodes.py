@@ -43,7 +43,7 @@ def nodes(table, fig=None) -> list:
                 times, [wide[kind].tolist() for kind in kinds], step="post", linewidth=0.5,
                 labels=[KINDS[kind][2] for kind in kinds], edgecolor=style.INK,
                 colors=[KINDS[kind][0] for kind in kinds], hatch=[KINDS[kind][1] for kind in kinds],
-            )  # fmt: skip
+            )
             top, size = wide.sum(axis=1).max(), int(part["capacity"].iloc[0])
         if size > FAR * max(top, 1):
             title += f"; capacity {size:,} frames, off the chart"

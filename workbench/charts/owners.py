@@ -56,7 +56,7 @@ def owners(table, title: str = "Who pays for which page", containers: tuple = ()
             n = len(list(run))
             parts = n if len(table) <= SINGLE else 1  # a box per page while boxes can be seen
             drawn[cell] += [(y, (at + i * n / parts) * scale, n / parts * scale)
-                            for i in range(parts)]  # fmt: skip
+                            for i in range(parts)]
             at += n
     runs = sum(map(len, drawn.values()))
     for cell, spans in drawn.items():
@@ -67,7 +67,7 @@ def owners(table, title: str = "Who pays for which page", containers: tuple = ()
                 [(x, w) for _, x, w in row], (y - 0.38, 0.76), facecolors=faces[cell][0],
                 hatch=faces[cell][1], edgecolor=style.INK, linewidth=0.4 if runs < 600 else 0.05,
                 label="_" * bool(i) + label,
-            )  # fmt: skip
+            )
     style.finish(ax, title, "pages of the object, first to last" if full else "page of the object")
     ends = [short(name) for name, _ in chosen]
     ends = ends if len(set(ends)) == len(ends) else [name[-30:] for name, _ in chosen]

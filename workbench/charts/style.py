@@ -41,7 +41,7 @@ THEMES = {
               "#9c9ca1", "#333333", "#d9d9d9", "#eeeeee", "#ffffff"),
     "dark": (("#7fb0ff", "#ff6b6b", "#ffb454", "#d68fd0", "#a98bff"),
              "#9c9ca1", "#e6e6ea", "#45454d", "#2d2d34", "#1b1b20"),
-}  # fmt: skip
+}
 SIZES = {"paper": (6.8, 10, 9, 8), "slide": (11.0, 17, 15, 13)}
 PLAIN = Dress(*THEMES["light"], *SIZES["paper"])
 _worn: ContextVar[Dress] = ContextVar("dress", default=PLAIN)
@@ -97,7 +97,7 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
         found[name] = Look(
             dress.colours[i % len(dress.colours)], DASHES[i // 2 % 5 if i >= 5 else i],
             MARKERS[i % 7], HATCHES[i % 7], width,
-        )  # fmt: skip
+        )
         i += 1
     return found
 
@@ -159,7 +159,7 @@ def finish(ax, title: str = "", x: str = "events", y: str = "", legend: bool = T
         ax.legend(
             loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False,
             fontsize=dress.small, handlelength=3.2,
-        )  # fmt: skip
+        )
     return ax
 
 
@@ -179,4 +179,4 @@ def thin(x: list, y: list, most: int = MOST) -> tuple[list, list]:
 def note(ax, text: str) -> None:
     """A remark in the middle of axes with nothing to show."""
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center",
-            fontsize=_worn.get().text, color=_worn.get().ink)  # fmt: skip
+            fontsize=_worn.get().text, color=_worn.get().ink)

@@ -48,7 +48,7 @@ def lines(ax, table, metric: str, legend: bool = True, weight: float = 1) -> Non
             markeredgecolor=style.INK, markeredgewidth=0.4, zorder=2 + i / 10,
             markevery=(step * (i % 3) // 3, step),
             label=f"{name}, {amount(values[-1])} at the end" if legend else name,
-        )  # fmt: skip
+        )
 
 
 def limits(ax, table, legend: bool = True) -> None:
@@ -71,7 +71,7 @@ def limits(ax, table, legend: bool = True) -> None:
             times, values, drawstyle="steps-post", color=style.INK, linestyle=style.LIMIT,
             linewidth=0.9, zorder=3, label=label, marker=look.marker, markevery=[0], markersize=6,
             markerfacecolor=look.colour or "none", clip_on=False,
-        )  # fmt: skip
+        )
 
 
 def marks(ax, oom, hang: int | None, heights: bool) -> None:
@@ -81,7 +81,7 @@ def marks(ax, oom, hang: int | None, heights: bool) -> None:
         rest = oom.drop(boxes.index)
         look = {"marker": "X", "linestyle": "none", "color": style.INK, "zorder": 5,
                 "markersize": 8 if len(oom) <= 12 else 5, "markeredgecolor": style.PAPER,
-                "markeredgewidth": 0.5, "clip_on": False}  # fmt: skip
+                "markeredgewidth": 0.5, "clip_on": False}
         label = f"{count(len(oom), 'task')} killed"
         if len(boxes):
             ax.plot(boxes["time"], boxes["usage"], label=label, **look)
@@ -91,7 +91,7 @@ def marks(ax, oom, hang: int | None, heights: bool) -> None:
             ax.plot(rest["time"], [0.97] * len(rest), transform=top, label=label, **look)
     if hang:
         ax.axvline(hang, color=style.INK, linewidth=1.4, linestyle=":", zorder=4,
-                   label=f"hangs at event {hang:,}")  # fmt: skip
+                   label=f"hangs at event {hang:,}")
 
 
 def room(ax, top: float) -> None:
@@ -144,16 +144,16 @@ def oom(table, events: int | None = None, hang: int | None = None, ax=None):
             ax.plot(
                 *zip(*spots, strict=True), marker="X" if own else "D", linestyle="none",
                 markersize=9, color=face, markeredgecolor=style.INK, label=label,
-            )  # fmt: skip
+            )
     named = table if len(table) <= 12 else table.iloc[:0]
     for i, row in enumerate(named.itertuples()):
         ax.annotate(
             row.victim, (row.time, boxes.index(row.container)), xytext=(0, 9 + 9 * (i % 2)),
             textcoords="offset points", ha="center", fontsize=style.SMALL,
-        )  # fmt: skip
+        )
     if hang:
         ax.axvline(hang, color=style.INK, linewidth=1.4, linestyle=":",
-                   label=f"hangs at event {hang:,}")  # fmt: skip
+                   label=f"hangs at event {hang:,}")
     if not boxes:
         style.note(ax, "no task was killed")
     ax.set_xlim(0, events or None)

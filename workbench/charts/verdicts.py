@@ -21,7 +21,7 @@ def verdicts(table, ax=None):
     for verdict, look in style.looks(VERDICTS).items():
         width = [count[question, verdict] for question in asked]
         ax.barh(range(len(asked)), width, left=left, label=verdict, hatch=look.hatch,
-                color=look.colour, edgecolor=style.PAPER, linewidth=0.5)  # fmt: skip
+                color=look.colour, edgecolor=style.PAPER, linewidth=0.5)
         left = [a + b for a, b in zip(left, width, strict=True)]
     style.finish(ax, "", "claims")
     ax.grid(axis="y", visible=False)

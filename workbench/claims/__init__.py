@@ -13,4 +13,4 @@ from .tried import Found, Settled, measured, settle, settle_all, stored, table
 __all__ = [
     "Case", "Claim", "Found", "LedgerError", "Settled", "get", "load", "measured",
     "questions", "settle", "settle_all", "stored", "table",
-]  # fmt: skip
+]

@@ -18,9 +18,9 @@ CONFIDENCE = {"H": "high", "M": "medium", "L": "low", "?": "unknown"}
 SOURCES = {  # what a case runs -> the other keys it must have
     "scenario": ("scheme", "quantity"), "arithmetic": (), "counter": ("property",), "simulated": (),
     "promise": ("scheme",), "feature": ("scheme",),
-}  # fmt: skip
+}
 OPTIONAL = {"scenario": ("with",), "arithmetic": ("unit",), "counter": ("switch",),
-            "simulated": ("unit",), "promise": (), "feature": ()}  # fmt: skip
+            "simulated": ("unit",), "promise": (), "feature": ()}
 REQUIRED = ("who", "day", "subject", "says", "kind", "expected", "confidence")
 TEXTS = (*REQUIRED, "decides", "because", "on", "not_testable")
 THRESHOLD = re.compile(
@@ -63,14 +63,14 @@ class Case:
         same = value == wanted or near
         return {"==": same, "!=": not same, "<=": same or value < wanted,
                 ">=": same or value > wanted, "<": not same and value < wanted,
-                ">": not same and value > wanted}[found["op"]]  # fmt: skip
+                ">": not same and value > wanted}[found["op"]]
 
     def __str__(self) -> str:
         if self.source in ("arithmetic", "simulated"):
             return self.what
         if self.source == "counter":
             return f"{self.what} {self.property}" + f" ({self.switch})" * (
-                self.switch != "anywhere")  # fmt: skip
+                self.switch != "anywhere")
         if self.source in ("promise", "feature"):
             return f"{self.scheme}: {self.what}"
         given = ", ".join(f"{k}={v}" for k, v in self.given.items())
@@ -122,7 +122,7 @@ def _case(where: str, data: object) -> Case:
     for key in data:
         if key not in allowed:
             raise LedgerError(f"{where}: unknown key {key!r} of a case with {source}"
-                              f"{did_you_mean(key, sorted(allowed))}")  # fmt: skip
+                              f"{did_you_mean(key, sorted(allowed))}")
     if missing := sorted(wanted - data.keys()):
         raise LedgerError(f"{where}: a case with {source} also needs {', '.join(missing)}")
     for key, value in data.items():
@@ -133,10 +133,10 @@ def _case(where: str, data: object) -> Case:
             raise LedgerError(f"{where}: {key} = {value!r} is no text")
     if not THRESHOLD.fullmatch(data["holds"]):
         raise LedgerError(f"{where}: holds = {data['holds']!r}: a comparison is wanted, such as "
-                          "'<= 1.5', 'in 23..25' or \"== 'word'\"")  # fmt: skip
+                          "'<= 1.5', 'in 23..25' or \"== 'word'\"")
     return Case(source, data[source], data["holds"], data.get("scheme", ""),
                 data.get("quantity", ""), data.get("with", {}), data.get("property", ""),
-                data.get("switch", "anywhere"), data.get("unit", ""))  # fmt: skip
+                data.get("switch", "anywhere"), data.get("unit", ""))
 
 
 def _claim(file: str, number: int, name: str, data: object) -> Claim:
@@ -152,14 +152,14 @@ def _claim(file: str, number: int, name: str, data: object) -> Claim:
         raise LedgerError(f"{where}: {', '.join(missing)} missing")
     if data["expected"] not in EXPECTED:
         raise LedgerError(f"{where}: expected = {data['expected']!r} is none of "
-                          f"{', '.join(EXPECTED)}")  # fmt: skip
+                          f"{', '.join(EXPECTED)}")
     if data["confidence"] not in CONFIDENCE:
         raise LedgerError(f"{where}: confidence = {data['confidence']!r} is none of "
-                          f"{', '.join(CONFIDENCE)}")  # fmt: skip
+                          f"{', '.join(CONFIDENCE)}")
     for kind in data["kind"].split(" / "):
         if kind not in KINDS:
             raise LedgerError(f"{where}: kind {kind!r}{did_you_mean(kind, KINDS)}: of "
-                              f"{', '.join(KINDS)}, with ' / ' between")  # fmt: skip
+                              f"{', '.join(KINDS)}, with ' / ' between")
     if not re.match(r"[A-Z][^ ]+ [A-Z]", data["who"]):
         raise LedgerError(f"{where}: who = {data['who']!r}: names and surnames are wanted")
     if not re.search(r"\b\d{1,2} (Feb|Mar) 2007$", data["day"]):

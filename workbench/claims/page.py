@@ -43,7 +43,7 @@ def page(done: Iterable[Settled]) -> str:
     for number, question in asked.items():
         if mine := [s for s in done if s.claim.question == number]:
             parts += [f'<section id="q{number}"><h2>{number}. {escape(question)}</h2>',
-                      comparison(mine), rows(mine), "</section>"]  # fmt: skip
+                      comparison(mine), rows(mine), "</section>"]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -73,7 +73,7 @@ def comparison(mine: list[Settled]) -> str:
     if not cases:
         return ""
     (name, given), _ = Counter((c.what, tuple(sorted(c.given.items()))) for c in cases).most_common(
-        1)[0]  # fmt: skip
+        1)[0]
     names = Counter(c.scheme for c in cases if c.what == name).most_common(CHART_SCHEMES)
     from workbench import scenarios
 

@@ -23,13 +23,13 @@ ALLOWED = (
     ast.Expression, ast.BinOp, ast.UnaryOp, ast.Constant, ast.Name, ast.Load, ast.Call, ast.keyword,
     ast.Subscript, ast.Compare, ast.BoolOp, ast.IfExp, ast.List, ast.Tuple, ast.GeneratorExp,
     ast.ListComp, ast.comprehension, ast.Store, ast.operator, ast.unaryop, ast.cmpop, ast.boolop,
-)  # fmt: skip
+)
 NAMES = {
     "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "PAGE": 4096, "KB": 10**3, "MB": 10**6,
     "GB": 10**9, "abs": abs, "ceil": math.ceil, "floor": math.floor, "int": int, "len": len,
     "log2": math.log2, "max": max, "min": min, "range": range, "round": round, "sqrt": math.sqrt,
     "sum": sum, "comb": math.comb,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def evaluate(expression: str, **names: object) -> Value:
         known = names.get("m", {})
         raise LedgerError(f"{expression!r}: no quantity {problem}"
                           f"{did_you_mean(str(problem.args[0]), known)}: there are "
-                          f"{', '.join(map(repr, known))}") from None  # fmt: skip
+                          f"{', '.join(map(repr, known))}") from None
     except Exception as problem:
         raise LedgerError(f"{expression!r}: {type(problem).__name__}: {problem}") from None
     if isinstance(value, bool):
@@ -100,7 +100,7 @@ def evaluate(expression: str, **names: object) -> Value:
 def _measures(scenario: str, given: str, scheme: str) -> dict[str, Value]:
     story = scenarios.get(scenario, **json.loads(given))
     state = simulate(story.trace, schemes.get(scheme), story.machine, story.knobs,
-                     sample_every=story.sample_every)  # fmt: skip
+                     sample_every=story.sample_every)
     return story.measure(state)
 
 
@@ -131,7 +131,7 @@ def _counting(story: str, *given: object, **options: object) -> Value | dict[str
 
 
 SIMULATIONS = {name: partial(_counting, name)
-               for name in ("races", "scaling", "fuzz", "reserves", "accepted")}  # fmt: skip
+               for name in ("races", "scaling", "fuzz", "reserves", "accepted")}
 
 
 def _scenario(case: Case) -> Value:
@@ -210,7 +210,7 @@ def record(done: Iterable[Settled]) -> dict[Path, str]:
                 rows[c.id] = {
                     "verdict": s.verdict, "measured": [_plain(f.value) for f in s.found],
                     "holds": [f.holds for f in s.found],
-                }  # fmt: skip
+                }
         known = [c.id for c in claims if c.id in rows]
         lines = [f" {json.dumps(name)}: {json.dumps(rows[name])}" for name in known]
         texts[file.with_suffix(".json")] = "{\n" + ",\n".join(lines) + "\n}\n"
@@ -236,7 +236,7 @@ def stored(claims: Iterable[Claim] | None = None) -> list[Settled]:
         row = rows[claim.id]
         if not len(claim.cases) == len(row["measured"]) == len(row["holds"]):
             raise LedgerError(f"{claim.id} has changed since it was measured: "
-                              f"workbench claims {claim.id} --write")  # fmt: skip
+                              f"workbench claims {claim.id} --write")
         done.append(Settled(claim, tuple(map(Found, claim.cases, row["measured"], row["holds"]))))
     return done
 
@@ -251,6 +251,6 @@ def table(question: int | None = None, who: str | None = None, verdict: str | No
         for s in stored()
         if question in (None, s.claim.question) and (who or "") in s.claim.who
         and verdict in (None, s.verdict)
-    ]  # fmt: skip
+    ]
     columns = ["claim", "who", "day", "says", "expected", "verdict", "why"]
     return pd.DataFrame(rows, columns=columns)

@@ -61,7 +61,7 @@ def claims(
             write_file(file, text)
             say(f"written: {file.name}")
     moved = [s.claim.id for s in done if s.claim.id in before
-             and before[s.claim.id].verdict != s.verdict]  # fmt: skip
+             and before[s.claim.id].verdict != s.verdict]
     done = [s for s in done if verdict in (None, s.verdict)]
     done = [s for s in done if not surprising or s.as_expected is False]
     if report:
@@ -86,7 +86,7 @@ def listing(done: list) -> str:
 
     rows = [(s.claim.id, s.claim.question, s.claim.who, s.claim.day, s.verdict,
              "" if s.as_expected in (True, None) else f"expected: {s.claim.expected}")
-            for s in done]  # fmt: skip
+            for s in done]
     count = Counter(s.verdict for s in done)
     total = ", ".join(f"{n} {verdict}" for verdict, n in count.most_common())
     return grid(["claim", "question", "who", "day", "verdict", ""], rows) + f"\n\n{total or 'none'}"
@@ -102,13 +102,13 @@ def story(s: Any) -> str:
         value = f.value if isinstance(f.value, str) else f"{f.value:.6g}"
         unit = f" {f.case.unit}" if f.case.unit else ""
         lines.append(f"  {'yes' if f.holds else 'no ':3}  {value}{unit}, wanted {f.case.holds}: "
-                     f"{f.case}")  # fmt: skip
+                     f"{f.case}")
         if f.case.command():
             lines.append(f"       $ {f.case.command()}")
     lines.append(f"VERDICT: {s.verdict}; expected: {c.expected} ({c.confidence})")
     lines += [wrapped(text) for text in (
         c.on and f"depends on {c.on}", c.because and f"because {c.because}", c.not_testable,
-    ) if text]  # fmt: skip
+    ) if text]
     return "\n".join(lines)
 
 
@@ -119,4 +119,4 @@ def told(s: Any) -> dict:
     return {
         **asdict(s.claim), "verdict": s.verdict,
         "measured": [f.value for f in s.found], "holds": [f.holds for f in s.found],
-    }  # fmt: skip
+    }

@@ -24,7 +24,7 @@ def commands_of(container: str | None, words: list[str]) -> list[Any]:
             break
         box, words, container = (
             words[cut - 1] if named else "root", words[cut + 1 :], container if named else None,
-        )  # fmt: skip
+        )
     for command in groups:
         if not command.argv:
             raise Mistake(f"container {command.container}: no command after --")
@@ -62,7 +62,7 @@ def record(
     fault_around: Annotated[
         bool, typer.Option("--fault-around", help="Leave the kernel's fault-around on.")
     ] = False,
-) -> None:  # fmt: skip
+) -> None:
     """Run a program and record its memory, page by page, as a trace.
 
     Needs Linux, neither root nor a compiler. The program's output and exit code are its own;
@@ -82,7 +82,7 @@ def record(
         made = run(
             groups, limit=limit_events, subtrees=subtrees, anonymize=anonymize,
             fault_around=fault_around, perf=perf, say=lambda text: say(f"workbench: {text}"),
-        )  # fmt: skip
+        )
     except Refused as problem:
         raise Mistake(str(problem)) from problem
     except Missing as problem:

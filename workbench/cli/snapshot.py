@@ -31,7 +31,7 @@ def snapshot(
         typer.Option("--output", "-o", metavar="FILE", help="Save it as a trace, for `compare`."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:  # fmt: skip
+) -> None:
     """Who would be charged for what runs on this machine now?
 
     RSS, PSS and USS of the running processes as the kernel reports them, beside what each scheme
@@ -60,12 +60,12 @@ def snapshot(
         show_json({"grouped_by": group_by, "unit": "KiB", "unreadable": found.unreadable,
                    "containers": [dict(zip(columns, row, strict=True)) for row in rows],
                    "processes": [vars(process) for process in found.processes],
-                   "provenance": found.trace.header["provenance"]})  # fmt: skip
+                   "provenance": found.trace.header["provenance"]})
         return
     print(f"{counted(len(found.processes), 'process', 'processes')} by {group_by}; KiB\n"
           "rss, pss, uss  as the kernel reports them, added up over processes\n"
           "1/n            the same pages, divided exactly among the processes that map them\n"
-          "schemes        what the container would be charged\n")  # fmt: skip
+          "schemes        what the container would be charged\n")
     print(grid(columns, rows) + "\n")
     print(wrapped(sentence(found, rows, columns)))
 
@@ -81,7 +81,7 @@ def table(found: Any, names: list[str], engine: str) -> tuple[list[str], list[li
     machine = replace(Machine(), frames=max(Machine().frames, 2 * pages))
     progress = Progress(f"replaying under {counted(len(names), 'scheme')}")
     result = compare(found.trace, names, machine=machine, progress=progress,
-                     engine=choose(engine, found.trace))  # fmt: skip
+                     engine=choose(engine, found.trace))
     progress.close()
     sums: dict[str, list] = {}
     for process, exact in zip(found.processes, found.fractions(), strict=True):
@@ -108,10 +108,10 @@ def sentence(found: Any, rows: list[list], columns: list[str]) -> str:
     near = sum(gap <= 2 for gap in gaps)
     said = (f"The processes' RSS adds up to {total['rss'] / max(total['pss'], 1):.2f} times the "
             f"memory they have. The kernel's PSS is our exact fraction within 2 KiB for {near} of "
-            f"{counted(len(gaps), 'process', 'processes')}")  # fmt: skip
+            f"{counted(len(gaps), 'process', 'processes')}")
     if near < len(gaps):
         said += (": the others share pages with processes that are not looked at, or changed "
-                 "meanwhile")  # fmt: skip
+                 "meanwhile")
     said += "."
     if found.unreadable:
         said += f" Processes that may not be read: {found.unreadable}."

@@ -81,11 +81,11 @@ def zone_sets(text: str, containers: list[str]) -> tuple:
                 paths.append(server + word)
             elif not (plain(word) and words[n + 1 : n + 2] and words[n + 1].startswith("/")):
                 raise Mistake(f"--set zone_sets={one}: {word!r} is no number of frames, no path "
-                              "and not pooled; write A+B:60:/usr or A+B:60:pooled")  # fmt: skip
+                              "and not pooled; write A+B:60:/usr or A+B:60:pooled")
         for name in given["containers"]:
             if name not in containers:
                 raise Mistake(f"--set zone_sets={one}: no container {name!r}"
-                              f"{guess(name, containers)}")  # fmt: skip
+                              f"{guess(name, containers)}")
         sets.append(ZoneSet(**given, **({"paths": tuple(paths)} if paths else {})))
     return tuple(sets)
 

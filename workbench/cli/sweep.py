@@ -12,12 +12,12 @@ from .source import chosen_schemes, guess, like, number, pairs, parameter
 from .text import Mistake, counted, grid, say, wrapped
 
 What = Annotated[str, typer.Argument(metavar="SCENARIO_OR_TRACE", show_default=False,
-                                     help="Or all: every scenario.")]  # fmt: skip
+                                     help="Or all: every scenario.")]
 Over = Annotated[
     list[str] | None,
     typer.Option("--over", metavar="AXIS=V1,V2,...", help="A scenario's parameter, a knob, limit, "
                  "limit.CONTAINER, deal or spread; A..B counts. Repeatable: every combination."),
-]  # fmt: skip
+]
 
 
 def sweep(
@@ -46,7 +46,7 @@ def sweep(
         str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler: tcp://HOST:PORT.")
     ] = None,
     restart: Annotated[bool, typer.Option(help="Forget what is there; begin again.")] = False,
-) -> None:  # fmt: skip
+) -> None:
     """Replay at every point of a grid: limits, schemes, seeds, nodes, arrival orders.
 
     One tidy table, a number a row. Points already finished are never computed again.
@@ -56,7 +56,7 @@ def sweep(
     from workbench.sweeps import sweep as run
 
     axes = {name: values_of(what, name, text) for name, text in
-            pairs(over, "--over", "AXIS=V1,V2,...").items()}  # fmt: skip
+            pairs(over, "--over", "AXIS=V1,V2,...").items()}
     if deals:
         if "deal" in axes:
             raise Mistake("--deals and --over deal=... say the same; give one of them")
@@ -74,7 +74,7 @@ def sweep(
 
         try:
             table = run(what, axes, names, file=output, workers=workers, dask=dask,
-                        restart=restart, progress=progress)  # fmt: skip
+                        restart=restart, progress=progress)
         except ValueError as problem:
             raise Mistake(str(problem)) from problem
         except KeyboardInterrupt:
@@ -137,7 +137,7 @@ def library(table: Any, axes: list[str]) -> None:
         (*(key if isinstance(key, tuple) else (key,)), len(part),
          *(int(part[name].sum()) for name in wide.columns))
         for key, part in wide.groupby(["scenario", *axes] if axes else "scenario", sort=False)
-    ]  # fmt: skip
+    ]
     print(grid(["scenario", *axes, "schemes", "as predicted", "not", "hangs"], rows))
 
 

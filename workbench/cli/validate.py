@@ -28,7 +28,7 @@ def validate(
         bool, typer.Option("--swap", help="With a swap area of 16 MiB for the run (live, root).")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:  # fmt: skip
+) -> None:
     """Run scenarios on a real kernel and compare.
 
     The same trace is executed by real processes in real control groups, event by event; usage,
@@ -44,7 +44,7 @@ def validate(
             scenario or None, host, events=events, seed=seed, save=save, swap=swap,
             progress=progress,
             **options,
-        )  # fmt: skip
+        )
     except live.Unavailable as problem:
         raise Trouble(f"--host {host}: {problem}") from problem
     except (live.CaptureError, live.Inexpressible) as problem:

@@ -96,7 +96,7 @@ UNIT = (
          ((uncharge(),), (charge(),), (charge(),)), before=((0, charge()),)),
     Case("one gives back, the other wants two", 2, ((uncharge(),), (charge(), charge())),
          before=((0, charge()), (1, charge()))),
-)  # fmt: skip
+)
 PAGES = (
     Case("two and two under three", 3, ((charge(2),), (charge(2),))),
     Case("one that never fits beside one that does", 2, ((charge(3),), (charge(),))),
@@ -104,7 +104,7 @@ PAGES = (
                                        (charge(2),))),
     Case("two more where one is left", 2, ((charge(2),),), before=((0, charge()),)),
     Case("two pages under a limit of one", 1, ((charge(2),),)),
-)  # fmt: skip
+)
 ZERO = (
     Case("a limit of zero", 0, ((charge(),),)),
     Case("a limit of zero, two actors", 0, ((charge(),), (charge(),))),
@@ -118,17 +118,17 @@ CUT = (
          before=((0, charge()), (0, charge()))),
     Case("cut to usage, then one goes, two want it", 2, ((set_limit(1), uncharge()), (charge(),),
                                                          (charge(),)), before=((0, charge()),)),
-)  # fmt: skip
+)
 RAISE = (
     Case("raised while two want a page", 1, ((set_limit(2),), (charge(),), (charge(),))),
     Case("raised and cut again", 1, ((set_limit(2), set_limit(1)), (charge(), uncharge()),
                                      (charge(),))),
     Case("raised, then two more", 0, ((set_limit(2), charge(), charge()),)),
-)  # fmt: skip
+)
 ENDS = (
     Case("two take, give back and end", 2, ((charge(), uncharge(), LEAVE),
                                             (charge(), uncharge(), LEAVE))),
-)  # fmt: skip
+)
 
 PROPERTIES: dict[str, Property] = {
     "limit": Property("charges of one page never leave more held than the limit", UNIT,
@@ -147,7 +147,7 @@ PROPERTIES: dict[str, Property] = {
     "usage": Property("at rest, usage is the number of pages held", UNIT + PAGES, rest="usage"),
     "drift": Property("at rest, the sum of all parts is the number of pages held",
                       UNIT + PAGES + ENDS, rest="drift"),
-}  # fmt: skip
+}
 
 
 # ---- the specification ---------------------------------------------------------------------------
@@ -266,7 +266,7 @@ class Explorer:
         for i, (index, results) in enumerate(actors):
             program = self.programs[i]
             while (not results and index < len(program) and program[index][0] == "uncharge"
-                   and program[index][1] > held[i]):  # fmt: skip
+                   and program[index][1] > held[i]):
                 index += 1
             actors[i] = (index, results)
 
@@ -289,7 +289,7 @@ class Explorer:
         )
         spec = Spec(usage, self.case.limit, cells["failcnt"], (None,) * len(self.programs))
         return State(tuple(cells.values()), tuple(actors), tuple(held), cells["failcnt"], -1,
-                     frozenset([spec]))  # fmt: skip
+                     frozenset([spec]))
 
     def step(self, state: State, actor: int) -> tuple[State, Row, str] | None:
         """The state after the actor's next step, the step, and what is wrong with it; or None."""
@@ -320,7 +320,7 @@ class Explorer:
             specs = frozenset(
                 s._replace(calls=put(s.calls, actor, None))
                 for s in specs if not judged or s.calls[actor] == (value,)
-            )  # fmt: skip
+            )
             if not specs:
                 wrong = self.accuse(actor, call, value, held, cells)
         else:
@@ -330,20 +330,20 @@ class Explorer:
             specs = frozenset(s for s in specs if (s.usage, s.failcnt) == (shown, cells["failcnt"]))
             if not specs:
                 wrong = (f"usage {' and '.join(map(str, shown))} with failcnt {cells['failcnt']}: "
-                         "no order of whole calls shows that now")  # fmt: skip
+                         "no order of whole calls shows that now")
         actors = list(state.actors)
         actors[actor] = (index, results)
         self.settle(actors, held)
         stays = {"anywhere": False, "sleeping": not ended and step.kind != "sleep",
-                 "calls": not ended}[self.switch]  # fmt: skip
+                 "calls": not ended}[self.switch]
         new = State(tuple(cells.values()), tuple(actors), tuple(held), refused,
-                    actor if stays else -1, specs)  # fmt: skip
+                    actor if stays else -1, specs)
         gives = "" if result is None else str(result)
         if ended:
             words = {"charge": "granted" if value else "refused", "leave": "ended"}
             gives += ("; " if gives else "") + words.get(call[0], "done")
         row = Row(letter(actor), " ".join(map(str, call if call[1] or call[0] != "leave"
-                                              else call[:1])), str(step), gives, cells)  # fmt: skip
+                                              else call[:1])), str(step), gives, cells)
         return new, row, wrong or self.unrest(new, cells)
 
     def accuse(self, actor: int, call: Call, value: Any, held: list[int], cells: dict) -> str:
@@ -351,12 +351,12 @@ class Explorer:
         sum_held = sum(n for n, b in zip(held, self.boxes, strict=True) if b == box)
         if self.rule.watched:
             return (f"the {'grant' if value else 'refusal'} of {letter(actor)} shows too late: "
-                    f"{sum_held} held, limit {cells['limit']}")  # fmt: skip
+                    f"{sum_held} held, limit {cells['limit']}")
         if value:
             return (f"{letter(actor)} is granted {call[1]}: {sum_held} held, limit "
-                    f"{cells['limit']}; at no instant of the call did it fit")  # fmt: skip
+                    f"{cells['limit']}; at no instant of the call did it fit")
         return (f"{letter(actor)} is refused {call[1]}: {sum_held} held, limit {cells['limit']}; "
-                "at every instant of the call it would have fitted")  # fmt: skip
+                "at every instant of the call it would have fitted")
 
     def unrest(self, state: State, cells: dict[str, int]) -> str:
         """What is wrong while no call is under way."""
@@ -369,7 +369,7 @@ class Explorer:
             return ""
         boxes = range(max(self.boxes) + 1)
         held = [sum(n for n, b in zip(state.held, self.boxes, strict=True) if b == box)
-                for box in boxes]  # fmt: skip
+                for box in boxes]
         if rule == "drift":
             total = sum(self.form.precise(cells, box) for box in boxes)
             return f"{total} counted in all, {sum(held)} held" if total != sum(held) else ""
@@ -463,9 +463,9 @@ def narrate(verdict: Verdict) -> list[str]:
         (str(i), row.actor, row.call, row.step, row.gives or "-",
          " ".join(f"{cell}={value}" for cell, value in row.cells.items()))
         for i, row in enumerate(verdict.story, 1)
-    ]  # fmt: skip
+    ]
     rows.insert(0, ("", "who", "call", "step", "gives", "cells after it"))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines += ["  ".join(w.ljust(n) for w, n in zip(row, widths, strict=True)).rstrip()
-              for row in rows]  # fmt: skip
+              for row in rows]
     return [*lines, verdict.reason]

@@ -338,5 +338,5 @@ def title(name: str) -> str:
     """One line about a form."""
     extra = {"K1w": "The same with limit - v wrapping below zero, as posted.",
              "K5s": "The same, limit read once, before usage.",
-             "K6m": "The same, exact sum within a margin of CPUs x (batch - 1)."}  # fmt: skip
+             "K6m": "The same, exact sum within a margin of CPUs x (batch - 1)."}
     return extra.get(name) or (type(FORMS[name]()).__doc__ or "").splitlines()[0]

@@ -44,7 +44,7 @@ PUBLISHED = tuple(
         ("K8", "Dave Hansen, 12 March", {"drift": True, "usage": False}),
     )
     for what, holds in claims.items()
-)  # fmt: skip
+)
 
 BECAUSE = {
     ("K5s", "cut"): "a limit read before usage may be cut, and usage fall, between the two reads",

@@ -21,4 +21,4 @@ def __getattr__(name: str) -> object:
 
 __all__ = [
     "Experiment", "Explorer", "Film", "Question", "Quiz", "explorer", "film", "quiz", "view",
-]  # fmt: skip
+]

@@ -32,9 +32,9 @@ COLOURS = ("#5790fc", "#e42536", "#f89c20", "#964a8b", "#7a21dd")
 GREY, INK, SOFT, PALE = "#9c9ca1", "#333333", "#5c5c62", "#dedee2"
 DASHES = ("", "7 3", "2 2", "9 3 2 3", "4 2 1 2 1 2")
 MARKS = ("M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0", "M-4 -4h8v8h-8z", "M0 -5L5 4H-5z",
-         "M0 -5L5 0L0 5L-5 0z", "M-5 -4H5L0 5z")  # fmt: skip
+         "M0 -5L5 0L0 5L-5 0z", "M-5 -4H5L0 5z")
 HATCHES = ("", "M-1 1l2 -2M0 6l6 -6M5 7l2 -2", "M1 1h2v2h-2zM4 4h2v2h-2z", "M0 0l6 6",
-           "M3 0v6M0 3h6")  # fmt: skip
+           "M3 0v6M0 3h6")
 BOXES = 5  # containers told one by one in the readouts
 
 POINTER = escape(
@@ -127,7 +127,7 @@ def ceiling(value: float) -> float:
         return 1
     power = 10 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
-                if step * power >= value * 0.999)  # fmt: skip
+                if step * power >= value * 0.999)
 
 
 class Stage:
@@ -156,24 +156,24 @@ class Stage:
         self.refused = ceiling(max(max(c) for h in film.histories for c in h.failcnt))
         self.in_use = ceiling(max(max(c) for h in film.histories for c in h.nodes))
         self.heaviest = max(1.0, *(max(map(sum, zip(*h.usage, strict=True)))
-                                   for h in film.histories))  # fmt: skip
+                                   for h in film.histories))
         self.below = self.patterns() + self.labels()
         self.below += "".join(self.panels(h, x) for h, x in zip(film.histories, self.lefts,
-                                                                strict=True))  # fmt: skip
+                                                                strict=True))
         pages = [f"{row.obj}:{row.page}" for row in film.rows]
         self.geometry = escape(json.dumps({
             "x": [round(x, 1) for x in self.lefts], "w": round(self.wide, 1), "n": film.events,
             "top": self.usage, "axis": round(self.axis, 1), "map": self.map,
             "row": round(self.row, 2),
-            "pages": pages}, separators=(",", ":")))  # fmt: skip
+            "pages": pages}, separators=(",", ":")))
 
     def tallest(self) -> float:
         """The top of the usage axis: every charge, and limits not far above."""
         film = self.film
         peak = max(int(x) / int(h.run.state.unit) for h in film.histories
-                   for x in h.run.state.peak[: len(film.containers)])  # fmt: skip
+                   for x in h.run.state.peak[: len(film.containers)])
         near = [x for h in film.histories for c in h.limit for x in c
-                if x is not None and x <= 3 * max(peak, 1)]  # fmt: skip
+                if x is not None and x <= 3 * max(peak, 1)]
         return ceiling(max([peak, 1, *near]))
 
     def patterns(self) -> str:
@@ -190,13 +190,13 @@ class Stage:
         film, x = self.film, LEFT - 8
         told = [(self.usage, USAGE, "charged", "pages", self.top),
                 (self.failed, FAILED, "refused", "failcnt", self.refused),
-                (self.frames, FRAMES, "in use", "frames", self.in_use)]  # fmt: skip
+                (self.frames, FRAMES, "in use", "frames", self.in_use)]
         out = []
         for y, high, what, unit, top in told:
             out.append(text(4, y + 11, what, font_weight="600"))
             out.append(text(4, y + 25, unit, size=11, fill=SOFT))
             out.append(text(x, y + 10, amount(Fraction(top).limit_denominator(1000)), size=11,
-                            anchor="end", fill=SOFT))  # fmt: skip
+                            anchor="end", fill=SOFT))
             out.append(text(x, y + high, "0", size=11, anchor="end", fill=SOFT))
         out += self.node_key() if len(film.histories[0].nodes) > 1 else []
         out.append(text(4, self.map - 7, "who pays for which page", font_weight="600"))
@@ -223,7 +223,7 @@ class Stage:
         out += [text(x0, 34 + 14 * i, line, size=11.5, fill=SOFT) for i, line in enumerate(said)]
         for y, high in ((self.usage, USAGE), (self.failed, FAILED), (self.frames, FRAMES)):
             out.append(f'<path d="M{n1(x0)} {y + high}h{n1(self.wide)}" stroke="{GREY}"/>'
-                       f'<path d="M{n1(x0)} {y}h{n1(self.wide)}" stroke="{PALE}"/>')  # fmt: skip
+                       f'<path d="M{n1(x0)} {y}h{n1(self.wide)}" stroke="{PALE}"/>')
         out += [self.lines(h, x0), self.nodes(h, x0), self.payers(h, x0), self.dead(h, x0)]
         return "".join(out)
 
@@ -247,18 +247,18 @@ class Stage:
             usage = stairs(h.times, h.usage[c], x0, self.scale, self.usage + USAGE, high)
             out.append(f'<path d="{usage}" {style}/>')
             failed = stairs(h.times, h.failcnt[c], x0, self.scale, self.failed + FAILED,
-                            FAILED / self.refused)  # fmt: skip
+                            FAILED / self.refused)
             out.append(f'<path d="{failed}" {style}/>')
         if not any(column[-1] for column in h.failcnt):
             out.append(text(x0 + self.wide / 2, self.failed + FAILED - 8, "nobody is refused",
-                            size=11, anchor="middle", fill=SOFT))  # fmt: skip
+                            size=11, anchor="middle", fill=SOFT))
         return "".join(out)
 
     def nodes(self, h: History, x0: float) -> str:
         out = []
         for i, frames in enumerate(h.nodes):
             path = stairs(h.times, frames, x0, self.scale, self.frames + FRAMES,
-                          FRAMES / self.in_use)  # fmt: skip
+                          FRAMES / self.in_use)
             out.append(f'<path d="{path}" {self.node_style(i)}/>')
         return "".join(out)
 
@@ -273,14 +273,14 @@ class Stage:
         for i in range(min(4, len(self.film.histories[0].nodes))):
             x, y = 4 + 46 * (i % 2), self.frames + 39 + 14 * (i // 2)
             out.append(f'<path d="M{x} {y - 4}h22" {self.node_style(i)}/>'
-                       + text(x + 26, y, str(i), size=11, fill=SOFT))  # fmt: skip
+                       + text(x + 26, y, str(i), size=11, fill=SOFT))
         return out
 
     def payers(self, h: History, x0: float) -> str:
         """The map: a stripe per payer; several payers share the height of their page's row."""
         high = self.row * len(self.film.rows)
         out = [f'<path d="M{n1(x0)} {self.map}h{n1(self.wide)}v{n1(high)}h{n1(-self.wide)}z" '
-               f'fill="#fafafa" stroke="{PALE}"/>']  # fmt: skip
+               f'fill="#fafafa" stroke="{PALE}"/>']
         paths: dict[tuple[int, int], list[str]] = {}
         edges = [*h.map_times, self.film.events]  # what was so at a time holds until the next
         for r in range(len(self.film.rows)):
@@ -296,11 +296,11 @@ class Stage:
                     begun, paying = i, now
         for (c, n), parts in paths.items():
             out.append(f'<path d="{"".join(parts)}" stroke="{self.looks[c].fill}" '
-                       f'stroke-width="{(self.row - 0.4) / n:.2f}"/>')  # fmt: skip
+                       f'stroke-width="{(self.row - 0.4) / n:.2f}"/>')
         for i, row in enumerate(self.film.rows[1:], 1):
             if row.obj != self.film.rows[i - 1].obj:
                 out.append(f'<path d="M{n1(x0)} {n1(self.map + self.row * i)}h{n1(self.wide)}" '
-                           f'stroke="#fff" stroke-width="1.2"/>')  # fmt: skip
+                           f'stroke="#fff" stroke-width="1.2"/>')
         return "".join(out)
 
     def dead(self, h: History, x0: float) -> str:
@@ -313,18 +313,18 @@ class Stage:
                 self.usage + USAGE - min(usage, self.top) * USAGE / self.top)
             out.append(f'<path d="M{n1(x - 4)} {n1(y - 4)}l8 8m0 -8l-8 8" stroke="#fff" '
                        f'stroke-width="5"/><path d="M{n1(x - 4)} {n1(y - 4)}l8 8m0 -8l-8 8" '
-                       f'stroke="{INK}" stroke-width="2.4"/>')  # fmt: skip
+                       f'stroke="{INK}" stroke-width="2.4"/>')
             if x > free:
                 said = clipped(victim, 18)
                 end = x + 6.2 * len(said) > x0 + self.wide
                 out.append(text(x - 8 if end else x + 8, y + 14, said, size=10.5,
                                 anchor="end" if end else "", paint_order="stroke", stroke="#fff",
-                                stroke_width="3"))  # fmt: skip
+                                stroke_width="3"))
                 free = x + 6.5 * len(said) + 8
         if h.run.hung:
             x = n1(x0 + h.run.hang * self.scale)
             out.append(f'<path d="M{x} {self.usage}V{n1(self.axis)}" stroke="{INK}" '
-                       f'stroke-dasharray="1 3" stroke-width="2"/>')  # fmt: skip
+                       f'stroke-dasharray="1 3" stroke-width="2"/>')
             out.append(text(float(x) - 5, self.usage + 12, "hangs", size=11, anchor="end"))
         return "".join(out)
 
@@ -334,7 +334,7 @@ class Stage:
         """The cursor in one column: line, markers, readouts, balance."""
         x = x0 + moment.at * self.scale
         out = [f'<path d="M{n1(x)} {self.usage - 4}V{n1(self.axis)}" stroke="{INK}" '
-               f'stroke-width="1.2"/>']  # fmt: skip
+               f'stroke-width="1.2"/>']
         label, n = f"{moment.at:,}", self.film.events
         half = 4.2 * len(label) + 5
         near = min(max(x, x0 + half), x0 + self.wide - half)
@@ -346,7 +346,7 @@ class Stage:
             if left > near + half or left + 7 * len(f"{tick:,}") < near - half:
                 out.append(text(at, self.axis + 16, f"{tick:,}", size=11, anchor=anchor, fill=SOFT))
         out.append(f'<rect x="{n1(near - half)}" y="{n1(self.axis + 3)}" width="{n1(2 * half)}" '
-                   f'height="17" rx="3" fill="{INK}"/>')  # fmt: skip
+                   f'height="17" rx="3" fill="{INK}"/>')
         out.append(text(near, self.axis + 16, label, size=12, anchor="middle", fill="#fff"))
         y = self.readouts
         for c in self.told:
@@ -360,7 +360,7 @@ class Stage:
             failed = f", refused {moment.failcnt[c]:,}" if moment.failcnt[c] else ""
             out.append(f'<text x="{n1(x0 + 16)}" y="{n1(y)}" fill="{INK}"><tspan font-weight="600">'
                        f"{escape(clipped(self.film.containers[c], 12))}</tspan> {said}{failed}"
-                       "</text>")  # fmt: skip
+                       "</text>")
             y += LINE
         if len(self.film.shown) > BOXES:
             rest = self.film.shown[BOXES:]
@@ -372,7 +372,7 @@ class Stage:
     @staticmethod
     def mark(look: Look, x: float, y: float) -> str:
         return (f'<path d="{look.mark}" transform="translate({n1(x)} {n1(y)})" '
-                f'fill="{look.colour}" stroke="{INK}" stroke-width=".8"/>')  # fmt: skip
+                f'fill="{look.colour}" stroke="{INK}" stroke-width=".8"/>')
 
     def scales(self, moment: Moment, x0: float) -> str:
         """A balance: charges in the left pan, the frames they stand for in the right one."""
@@ -385,13 +385,13 @@ class Stage:
         out = [f'<path d="M{n1(cx - 9)} {n1(cy + 40)}l9 -40l9 40z" '
                f'fill="{PALE}" stroke="{SOFT}"/><path d="M{n1(cx - dx)} {n1(cy + dy)}'
                f'L{n1(cx + dx)} {n1(cy - dy)}" stroke="{INK}" stroke-width="4" '
-               'stroke-linecap="round"/>']  # fmt: skip
+               'stroke-linecap="round"/>']
         high = 34 / max(self.heaviest, 1)
         for x, y, blocks in (
             (cx - dx, cy + dy, [(float(moment.usage[c]), self.looks[c].fill)
                                 for c in self.film.shown]),
             (cx + dx, cy - dy, [(float(frames), "#c9c9cf")]),
-        ):  # fmt: skip
+        ):
             y -= 3
             for size, fill in blocks:
                 if size > 0:
@@ -399,14 +399,14 @@ class Stage:
                     y -= tall
                     out.append(f'<rect x="{n1(x - box / 2)}" y="{n1(y)}" width="{n1(box)}" '
                                f'height="{tall:.2f}" fill="{fill}" stroke="{INK}" '
-                               'stroke-width=".6"/>')  # fmt: skip
+                               'stroke-width=".6"/>')
         for x, said in ((cx - arm, f"{amount(moment.charged)} charged"),
-                        (cx + arm, f"{frames:,} {moment.frames_are}")):  # fmt: skip
+                        (cx + arm, f"{frames:,} {moment.frames_are}")):
             out.append(text(x, self.balance + 88, said, size=11.5, anchor="middle"))
         verdict = words.balance_text(moment).rpartition(": ")[2]
         weight = "400" if verdict == "balanced" else "700"
         out.append(text(cx, self.balance + BALANCE - 6, verdict, anchor="middle",
-                        font_weight=weight))  # fmt: skip
+                        font_weight=weight))
         return "".join(out)
 
 
@@ -414,7 +414,7 @@ stage = functools.lru_cache(maxsize=4)(Stage)
 
 
 def view(film: Film, at: int | None = None, page: tuple[str, int] | None = None,
-         key: str = "wb") -> str:  # fmt: skip
+         key: str = "wb") -> str:
     """The picture after `at` events (None: at the end) as one SVG element that describes itself.
 
     page: followed; its row of the map is marked, where it has one. key: begins the ids inside, so
@@ -432,7 +432,7 @@ def view(film: Film, at: int | None = None, page: tuple[str, int] | None = None,
         now += f'<path d="M{LEFT - 6} {y}l-7 -5v10z" fill="{INK}" stroke="none"/>'
         now += "".join(f'<path d="M{n1(x - 1)} {n1(scene.map + scene.row * i - 0.6)}'
                        f'h{n1(scene.wide + 2)}v{n1(scene.row + 0.8)}h{n1(-scene.wide - 2)}z" '
-                       f'stroke="{INK}"/>' for x in scene.lefts)  # fmt: skip
+                       f'stroke="{INK}"/>' for x in scene.lefts)
     said = escape(words.moment_text(film, moments))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {n1(scene.high)}" '

@@ -65,13 +65,13 @@ class Experiment:
     def rerun(self) -> tuple:
         """What the runs depend on: equal for two experiments with the same runs."""
         return (self.scenario, self.schemes, tuple(sorted(self.limits.items())),
-                repr(sorted(self.parameters.items(), key=str)))  # fmt: skip
+                repr(sorted(self.parameters.items(), key=str)))
 
     def __str__(self) -> str:
         words = [f"workbench/{self.version}", self.scenario]
         words += [f"{name}={shown(value)}" for name, value in self.parameters.items()]
         words += [f"limit.{quoted(box)}={'none' if n is None else n}"
-                  for box, n in self.limits.items()]  # fmt: skip
+                  for box, n in self.limits.items()]
         words.append(f"schemes={','.join(self.schemes)}")
         words += [] if self.at is None else [f"at={self.at}"]
         words += [] if self.page is None else [f"page={quoted(self.page[0])}:{self.page[1]}"]
@@ -111,7 +111,7 @@ class Experiment:
                 raise ValueError(f"experiment: unknown word {name!r}{hint}")
         if "schemes" not in found:
             raise ValueError(f"experiment: schemes=... is missing; for example {words[0]} "
-                             "schemes=first_touch,fraction")  # fmt: skip
+                             "schemes=first_touch,fraction")
         return cls(words[0], version=version, **found)
 
     def but(self, **changes: object) -> Experiment:
@@ -123,7 +123,7 @@ class Experiment:
         if self.version == workbench.__version__:
             return ""
         return (f"Written by workbench {self.version}; this is {workbench.__version__}: "
-                "numbers may differ.")  # fmt: skip
+                "numbers may differ.")
 
 
 def quoted(text: str) -> str:

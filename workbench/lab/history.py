@@ -122,7 +122,7 @@ class History:
             *compared(self.run, k, user, kernel), user, kernel,
             tuple(per_node(k, [sum(zone) for zone in zip(*kinds, strict=True)])),
             self.run.kills_in(k),
-        )  # fmt: skip
+        )
 
     def paying(self, at: int, number: int) -> tuple[int, ...]:
         """Containers that pay for a page of the engine after `at` events."""
@@ -189,7 +189,7 @@ class Film:
         """Containers with a word to say: all but a root that is never charged nor refused."""
         states = [h.run.state for h in self.histories]
         return [c for c in range(len(self.containers))
-                if c or any(k.peak[c] or k.failcnt[c] for k in states)]  # fmt: skip
+                if c or any(k.peak[c] or k.failcnt[c] for k in states)]
 
     def event_text(self, at: int) -> str:
         """Event `at` (from 1) in words."""
@@ -246,13 +246,13 @@ def film(
                 progress((i + share) / len(experiment.schemes))
 
         run = Run(story.name, scheme(label), story.machine, story.knobs or Knobs(), trace,
-                  engine, None, 0.0, dict(experiment.limits), story)  # fmt: skip
+                  engine, None, 0.0, dict(experiment.limits), story)
         found.append(shoot(run, rows, told, KEPT // len(experiment.schemes), experiment.at))
     return Film(experiment, story, found, rows, dropped, time.perf_counter() - begun)
 
 
 def shoot(run: Run, rows: list[Row], told: Callable[[float], None], room: int,
-          looked_at: int | None) -> History:  # fmt: skip
+          looked_at: int | None) -> History:
     """One run in slices: samples, the map between them, a copy at the moment looked at."""
     n = len(run.trace)
     every = max(1, n // SAMPLES)
@@ -273,7 +273,7 @@ def shoot(run: Run, rows: list[Row], told: Callable[[float], None], room: int,
         map_times.append(at)
         payers.append([tuple(tables.payers(run, k, row.number)) for row in rows])
     return History(run, *columns(run), map_times, payers, list(tables.oom(run)), room,
-                   cursor=cursor)  # fmt: skip
+                   cursor=cursor)
 
 
 def bytes_of(k: State) -> int:
@@ -318,7 +318,7 @@ def columns(run: Run) -> tuple[list, list, list, list, list]:
         nodes[node] = [a + b for a, b in zip(nodes[node], total, strict=True)]
     # before the first event nothing is charged; its limits are those of the first sample
     return ([0, *times], [[0.0, *u] for u in usage], [[x[0], *x] for x in limit],
-            [[0, *x] for x in failed], [[0, *x] for x in nodes])  # fmt: skip
+            [[0, *x] for x in failed], [[0, *x] for x in nodes])
 
 
 def column(flat, i: int, width: int) -> list[int]:
@@ -367,7 +367,7 @@ def differences(film: Film, kind: str) -> Iterator[int]:
         same = all(sampled(h, i, kind) == sampled(first, i, kind) for h in rest)
         if agreed and not same:
             yield next(t for t in range(before + 1, at + 1)
-                       if len({exact(h, t, kind) for h in film.histories}) > 1)  # fmt: skip
+                       if len({exact(h, t, kind) for h in film.histories}) > 1)
         agreed, before = same, at
 
 

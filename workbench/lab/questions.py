@@ -49,7 +49,7 @@ class Verdict:
 
     def __str__(self) -> str:
         head = (f"Right: {self.answer}." if self.right
-                else f"Not so: the answer is {self.answer}, you said {self.given}.")  # fmt: skip
+                else f"Not so: the answer is {self.answer}, you said {self.given}.")
         return "\n".join([head, *self.why])
 
     __repr__ = __str__
@@ -132,7 +132,7 @@ class Quiz:
 
 
 def quiz(seed: int = 1, kinds: str | tuple[str, ...] | None = None,
-         chosen: tuple[str, ...] = SCHEMES) -> Quiz:  # fmt: skip
+         chosen: tuple[str, ...] = SCHEMES) -> Quiz:
     """Questions of some kinds (`KINDS`, None: all in turn) about some schemes.
 
     Raises ValueError for an unknown kind or scheme, with the nearest known one.
@@ -200,14 +200,14 @@ def pressing(random: Random) -> TraceBuilder:
 def run_of(b: TraceBuilder, scheme: str) -> Run:
     """Replayed on a small machine without swap, reclaiming four pages at a time."""
     return replay(b.build(), scheme, engine="interpreted", machine=Machine(frames=1024, swap=0),
-                  cluster=4)  # fmt: skip
+                  cluster=4)
 
 
 def told(run: Run) -> tuple[str, ...]:
     """The containers with their limits, then every event in words."""
     boxes = [c for c in run.trace.containers if c.name != "root"]
     limits = [f"{c.name} has a limit of {count(c.limit, 'page')}"
-              for c in boxes if c.limit is not None]  # fmt: skip
+              for c in boxes if c.limit is not None]
     first = [f"{explain.join(limits)}; there is no swap"] if limits else []
     files = [o for o in run.trace.objects if o.kind == "file"]
     sizes = [f"{o.name} has {count(o.pages, 'page')}" for o in files]
@@ -289,7 +289,7 @@ def ask_refused(random: Random, chosen: tuple[str, ...]):
             text = tables.event_text(run, i)
             why = (f"Event {i + 1} ({text}): {answer}, with a limit of "
                    f"{count(run.limit_at(hit[0], i), 'page')}, is refused "
-                   f"{count(int(k.failcnt[hit[0]]), 'time')}.", run.sentence())  # fmt: skip
+                   f"{count(int(k.failcnt[hit[0]]), 'time')}.", run.sentence())
             break
     if answer == "nobody" and random.random() < 0.8:
         return None
@@ -313,7 +313,7 @@ def ask_killed(random: Random, chosen: tuple[str, ...]):
 
 
 MAKERS = {"bill": ask_bill, "scheme": ask_scheme, "balance": ask_balance, "refused": ask_refused,
-          "killed": ask_killed}  # fmt: skip
+          "killed": ask_killed}
 
 
 # -- the form ------------------------------------------------------------------------------------

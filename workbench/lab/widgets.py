@@ -105,30 +105,30 @@ class Explorer(w.VBox):
     def _make_controls(self) -> None:
         wanted, labels = self.wanted, scheme_labels(self.wanted.schemes)
         self.scenario = field(w.Dropdown, "Scenario", "214px", options=scenarios.names(),
-                              value=wanted.scenario)  # fmt: skip
+                              value=wanted.scenario)
         self.schemes = [
             field(w.Dropdown, f"Scheme {i + 1}", "208px",
                   options=labels if i == 0 else [NOBODY, *labels],
                   value=wanted.schemes[i] if i < len(wanted.schemes) else NOBODY)
             for i in range(MOST)
-        ]  # fmt: skip
+        ]
         self.question = w.HTML(layout=w.Layout(margin="0"))
         self.parameters = w.HBox(layout=w.Layout(flex_flow="row wrap"))
         self.nodes = w.HBox(layout=w.Layout(flex_flow="row wrap"))
         self.limits = w.HBox(layout=w.Layout(flex_flow="row wrap"))
         self.slider = w.IntSlider(description="Event", min=0, max=1, value=1, readout=False,
-                                  style=SMALL, layout=w.Layout(flex="1 1 240px"))  # fmt: skip
+                                  style=SMALL, layout=w.Layout(flex="1 1 240px"))
         self.at = field(w.BoundedIntText, "Events done", "170px", min=0, max=1, value=1)
         self.back = button("◀ Back", "one event back")
         self.play = w.ToggleButton(description="▶ Play", tooltip="play the events",
-                                   layout=w.Layout(width="auto"))  # fmt: skip
+                                   layout=w.Layout(width="auto"))
         self.step = button("Step ▶", "one event on")
         self.kind = field(w.Dropdown, "Schemes disagree on", "auto",
-                          options=["charges", "refusals", "kills"])  # fmt: skip
+                          options=["charges", "refusals", "kills"])
         self.jump = button("First disagreement", "go to the first event with different books")
         self.next = button("Next", "go to the next one after this moment")
         self.page = field(w.Text, "Follow page", "290px", placeholder="object:number",
-                          continuous_update=False)  # fmt: skip
+                          continuous_update=False)
         self.line = field(w.Text, "Experiment", "auto", continuous_update=False)
         self.line.layout.flex = "1 1 420px"
         self.folder = field(w.Text, "Folder", "200px", value="explorer", continuous_update=False)
@@ -136,7 +136,7 @@ class Explorer(w.VBox):
         self.progress = w.FloatProgress(min=0, max=1, layout=w.Layout(width="180px"))
         self.cancel = button("Cancel", "keep what was shown before")
         self.running = w.HBox([w.HTML("Replaying"), self.progress, self.cancel],
-                              layout=w.Layout(display="none"))  # fmt: skip
+                              layout=w.Layout(display="none"))
         self.picture = w.HTML(layout=w.Layout(margin="4px 0", min_height="200px"))
         self.said = w.HTML()
         self.caption = w.HTML()
@@ -166,7 +166,7 @@ class Explorer(w.VBox):
             (self.next, lambda: self._chore(lambda: self._find(self.at.value))),
             (self.cancel, self._give_up),
             (self.save, lambda: self._chore(self._save)),
-        ):  # fmt: skip
+        ):
             pressed.on_click(self._safely(lambda _, action=action: action()))
 
     def _rows(self) -> list[w.Widget]:
@@ -195,7 +195,7 @@ class Explorer(w.VBox):
             self.caption,
             self.lives,
             row(*only("line", self.line), *only("save", self.folder, self.save)),
-        ]  # fmt: skip
+        ]
         return [r for r in rows if r is not None]
 
     def _show_story_controls(self) -> None:
@@ -204,7 +204,7 @@ class Explorer(w.VBox):
         story = next(r for r in scenarios.table() if r["scenario"] == wanted.scenario)
         self.question.value = (f"<p><b>{escape(str(story['title']))}.</b> "
                                f"{escape(str(story['question']))} "
-                               f"<small>{escape(str(story['source']))}</small></p>")  # fmt: skip
+                               f"<small>{escape(str(story['source']))}</small></p>")
         self.parameter_fields = {
             name: self._parameter(known, wanted.parameters.get(name, known.default))
             for name, known in scenarios.parameters(wanted.scenario).items()
@@ -225,18 +225,18 @@ class Explorer(w.VBox):
         label = known.name.replace("_", " ")
         if known.choices == (False, True):
             control = w.Checkbox(description=label, value=bool(value), indent=False,
-                                 layout=w.Layout(width="auto", margin="2px 12px"))  # fmt: skip
+                                 layout=w.Layout(width="auto", margin="2px 12px"))
         elif known.choices:
             options = [("as the story has it", None)] if known.optional else []
             options += [(str(choice), choice) for choice in known.choices]
             control = field(w.Dropdown, label, "auto", options=options, value=value)
         elif known.low is not None and not known.optional:
             control = field(w.BoundedIntText, label, "150px", min=known.low, max=known.high,
-                            value=value, continuous_update=False)  # fmt: skip
+                            value=value, continuous_update=False)
         else:
             text = "" if value is None else str(value)
             control = field(w.Text, label, "150px", value=text, placeholder="own choice",
-                            continuous_update=False)  # fmt: skip
+                            continuous_update=False)
         control.observe(self._safely(self._on_parameters), "value")
         return control
 
@@ -248,16 +248,16 @@ class Explorer(w.VBox):
         if [c.name for c in boxes] != list(self.limit_fields):
             self.limit_fields, rows = {}, []
             peaks = [int(x) // int(h.run.state.unit) for h in made.histories
-                     for x in h.run.state.peak[: len(trace.containers)]]  # fmt: skip
+                     for x in h.run.state.peak[: len(trace.containers)]]
             given = [c.limit for c in boxes if c.limit is not None and c.limit < 1 << 20]
             top = int(1.5 * max([16, *peaks, *given]))
             for box in boxes[:8]:
                 value = top if box.limit is None else min(box.limit, top)
                 slider = w.IntSlider(description=f"Limit of {box.name}", min=0, max=top,
                                      value=value, readout=False, style=SMALL,
-                                     layout=w.Layout(width="250px"))  # fmt: skip
+                                     layout=w.Layout(width="250px"))
                 number = field(w.BoundedIntText, pages_label(box.name, value, top), "190px",
-                               min=0, max=top, value=value)  # fmt: skip
+                               min=0, max=top, value=value)
                 number.tooltip = f"{top} pages (the right end): no limit"
                 for control in (slider, number):
                     hear = functools.partial(self._on_limit, box.name, slider, number)
@@ -273,7 +273,7 @@ class Explorer(w.VBox):
                 box: field(w.Dropdown, f"{box} on node", "auto", options=list(range(many)),
                            value=node)
                 for box, node in where.items()
-            }  # fmt: skip
+            }
             for choice in self.place_fields.values():
                 choice.observe(self._safely(self._on_parameters), "value")
             self.nodes.children = (self.node_count, *self.place_fields.values())
@@ -353,7 +353,7 @@ class Explorer(w.VBox):
         obj, _, index = name.rpartition(":")
         if not index.isdigit():
             raise ValueError(f"Follow page {name!r}: write OBJECT:NUMBER, for example "
-                             f"{self.film.rows[0].obj if self.film else 'libc'}:0")  # fmt: skip
+                             f"{self.film.rows[0].obj if self.film else 'libc'}:0")
         if self.film:
             self.film.histories[0].run.page_number(obj, int(index))
         self._want(page=(obj, int(index)))
@@ -398,7 +398,7 @@ class Explorer(w.VBox):
                 return
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, args=(self._token,),
-                                                name="workbench explorer", daemon=True)  # fmt: skip
+                                                name="workbench explorer", daemon=True)
                 self._thread.start()
             self._wish.notify_all()
 
@@ -597,9 +597,9 @@ def lives_html(made: Film, obj: str, page: int) -> str:
     columns = []
     for h in made.histories:
         lines = "".join(f"<li>{escape(line, False)}</li>"
-                        for line in words.page_story(h, obj, page))  # fmt: skip
+                        for line in words.page_story(h, obj, page))
         columns.append(f"<div><h4>{escape(obj)}[{page}] under {escape(h.label)}</h4>"
-                       f"<ul>{lines}</ul></div>")  # fmt: skip
+                       f"<ul>{lines}</ul></div>")
     return f'<div class="wb-lives">{"".join(columns)}</div>'
 
 

@@ -19,7 +19,7 @@ def moment_text(film: Film, moments: list[Moment]) -> str:
     head = f"{film.story.name} under {names}, after event {at:,} of {film.events:,}"
     head += f" ({film.event_text(at)})" if at else ""
     return ". ".join([head, *(told(film, h, m) for h, m in zip(film.histories, moments,
-                                                               strict=True))]) + "."  # fmt: skip
+                                                               strict=True))]) + "."
 
 
 def told(film: Film, history: History, moment: Moment) -> str:
@@ -27,7 +27,7 @@ def told(film: Film, history: History, moment: Moment) -> str:
     each = [f"{film.containers[c]} {amount(moment.usage[c])}"
             + (f" of {moment.limit[c]:,}" if moment.limit[c] is not None else "")
             + (f" ({count(moment.failcnt[c], 'refusal')})" if moment.failcnt[c] else "")
-            for c in film.shown]  # fmt: skip
+            for c in film.shown]
     said = f"{history.label}: charged {explain.join(each)} pages; {balance_text(moment)}"
     if moment.kills:
         said += f"; {count(moment.kills, 'task')} killed so far"
@@ -72,7 +72,7 @@ def changes(film: Film, history: History, at: int) -> list[str]:
     """What an event changed in everybody's bill: `A +1`, `B -1/2`."""
     before, after = history.moment(at - 1).usage, history.moment(at).usage
     steps = [(name, new - old) for name, old, new in zip(film.containers, before, after,
-                                                         strict=True)]  # fmt: skip
+                                                         strict=True)]
     return [f"{name} {'+' if step > 0 else '-'}{amount(abs(step))}" for name, step in steps if step]
 
 
@@ -110,13 +110,13 @@ def refusal_reason(film: Film, history: History, at: int) -> str:
             limit = after.limit[c]
             of = f" of {limit:,}" if limit is not None else ""
             found.append(f"{name}, charged {amount(before.usage[c])}{of} before, is refused "
-                         f"{count(more, 'time')}")  # fmt: skip
+                         f"{count(more, 'time')}")
     return explain.join(found) or "nobody is refused"
 
 
 def kill_reason(film: Film, history: History, at: int) -> str:
     found = [explain.kill_text(history.run, *row).partition("): ")[2].rstrip(".")
-             for row in history.kills if row[3] == at]  # fmt: skip
+             for row in history.kills if row[3] == at]
     return " ".join(found) or "nobody is killed"
 
 

@@ -46,7 +46,7 @@ __all__ = [
     "HOSTS", "LEDGER", "Agreement", "Capture", "CaptureError", "Inexpressible", "Row",
     "Unavailable", "all_stories", "clean", "compared", "forecast", "golden", "has_limits",
     "measure", "random_trace", "sources", "validate",
-]  # fmt: skip
+]
 
 
 def sources(

@@ -85,7 +85,7 @@ class Guest:
             subprocess.run(
                 ["mkfs.ext4", "-q", "-F", str(work / "disk")], check=True, capture_output=True,
                 env=os.environ | {"PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"},
-            )  # fmt: skip
+            )
             text = self.console(work, timeout)
         _, begun, log = text.replace("\r", "").partition("guest begins\n")
         if not begun:
@@ -100,7 +100,7 @@ class Guest:
                 [str(self.agent), "leash", str(work), *self.command(work)], cwd=work,
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
                 env=os.environ | {"TMPDIR": str(work)},
-            )  # fmt: skip
+            )
             try:
                 leash.wait(timeout)
             except subprocess.TimeoutExpired:
@@ -138,7 +138,7 @@ class UserMode(Guest):
             self.kernel, "mem=384M", f"initrd={work}/initramfs", f"ubd0={work}/disk",
             f"uml_dir={work}", "rdinit=/init", "con0=fd:0,fd:1", "con=null", "quiet", "loglevel=0",
             "panic=-1", "cgroup.memory=nokmem",
-        ]  # fmt: skip
+        ]
 
 
 class Machine(Guest):
@@ -153,7 +153,7 @@ class Machine(Guest):
     NEEDED = (
         "crc16", "crc32c_generic", "libcrc32c", "mbcache", "jbd2", "ext4", "virtio_ring", "virtio",
         "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk",
-    )  # fmt: skip
+    )
 
     def __init__(self) -> None:
         self.qemu = shutil.which("qemu-system-x86_64")
@@ -182,7 +182,7 @@ class Machine(Guest):
             "-no-reboot", "-net", "none", "-kernel", str(self.kernel),
             "-initrd", f"{work}/initramfs", "-drive", f"file={work}/disk,format=raw,if=virtio",
             "-append", f"{words} cgroup.memory=nokmem",
-        ]  # fmt: skip
+        ]
 
 
 class MachineV2(Machine):

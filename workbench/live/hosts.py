@@ -198,7 +198,7 @@ class Live:
             runner = subprocess.Popen(
                 [str(self.agent), str(script), str(log)], stdin=subprocess.DEVNULL,
                 stderr=subprocess.PIPE, text=True,
-            )  # fmt: skip
+            )
             try:
                 _, said = runner.communicate(timeout=timeout)
             except subprocess.TimeoutExpired:

@@ -121,7 +121,7 @@ class Ledger:
                 key: page for key, page in mm.items()
                 if page is None or page[0] == "anon"
                 or ((id(mm), key[0]) in self.broken and not self.shared[(id(mm), *key)])
-            }  # fmt: skip
+            }
             self.alive[o] = child = mm if op == Op.thread else {}
             for key, page in copied.items() if op == Op.fork else ():
                 self.put(child, key, page)

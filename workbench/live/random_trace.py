@@ -10,7 +10,7 @@ WEIGHTS = {
     "anon": 30, "file": 25, "store": 8, "shm": 6, "read": 6, "write": 4, "discard": 6, "unmap": 3,
     "fork": 3, "exit": 2.5, "exec": 0.5, "thread": 0.5, "move": 3, "mlock": 1, "munlock": 1,
     "drop": 1.5,
-}  # fmt: skip
+}
 PAGES, TASKS, FILES = 64, 6, 3
 
 

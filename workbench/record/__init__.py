@@ -84,7 +84,7 @@ def record(
     return Recording(
         trace, [exit_code(status) for status in tracer.heads.values()], tracer.interrupted,
         tracer.full, tracer.wall, tracer.waited, tracer.stops, tracer.looks, around,
-    )  # fmt: skip
+    )
 
 
 def exit_code(status: int | None) -> int:

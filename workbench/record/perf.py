@@ -44,7 +44,7 @@ class Perf:
              "-p", ",".join(map(str, pids))],
             pass_fds=[control, acknowledge], start_new_session=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        )  # fmt: skip
+        )
         os.close(control)
         os.close(acknowledge)
         os.write(order, b"enable\n")
@@ -64,7 +64,7 @@ class Perf:
             ["perf", "script", "-i", str(self.data), "--ns", "-F", "tid,time,event,trace",
              "--show-lost-events"],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace",
-        )  # fmt: skip
+        )
         faults: dict[int, dict[int, list[int]]] = {}
         cache: Counter = Counter()
         for line in script.stdout:

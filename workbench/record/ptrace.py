@@ -62,7 +62,7 @@ _X86 = {
     85: "creat", 322: "execveat",
     257: "openat", 295: "preadv", 296: "pwritev", 323: "userfaultfd", 326: "copy_file_range",
     327: "preadv2", 328: "pwritev2", 435: "clone3", 437: "openat2",
-}  # fmt: skip
+}
 _ARM64 = {
     63: "read", 64: "write", 57: "close", 222: "mmap", 226: "mprotect", 215: "munmap",
     214: "brk", 67: "pread64", 68: "pwrite64", 65: "readv", 66: "writev", 216: "mremap",
@@ -70,7 +70,7 @@ _ARM64 = {
     281: "execveat",
     56: "openat", 69: "preadv", 70: "pwritev", 282: "userfaultfd", 285: "copy_file_range",
     286: "preadv2", 287: "pwritev2", 435: "clone3", 437: "openat2",
-}  # fmt: skip
+}
 MACHINES = {
     "x86_64": Machine(0xC000003E, 27, 10, 10, (14, 13, 12, 7), 16, 15, b"\x0f\x05", 438, _X86),
     "aarch64": Machine(0xC00000B7, 34, 8, 0, (0, 1, 2, 3), 32, None, b"\x01\0\0\xd4", 438, _ARM64),
@@ -99,7 +99,7 @@ class SyscallStop(ctypes.Structure):
         ("op", ctypes.c_uint8), ("arch", ctypes.c_uint32), ("ip", ctypes.c_uint64),
         ("sp", ctypes.c_uint64), ("nr", ctypes.c_uint64), ("args", ctypes.c_uint64 * 6),
         ("more", ctypes.c_uint64),
-    )  # fmt: skip
+    )
 
     @property
     def result(self) -> int:
@@ -204,7 +204,7 @@ def set_argument(pid: int, arch: Machine, index: int, value: int) -> None:
 STOPPING = tuple(
     getattr(signal, name) for name in ("SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU")
     if hasattr(signal, name)
-)  # fmt: skip
+)
 
 
 def without_huge_pages() -> None:
@@ -280,7 +280,7 @@ class Scanner:
             arg = bytearray(struct.pack(
                 "=12Q", 96, PROTECT * protect, at, end, 0, ctypes.addressof(here), self.size, 0,
                 *wanted, tell,
-            ))  # fmt: skip
+            ))
             n = fcntl.ioctl(pagemap, PAGEMAP_SCAN, arg, True)
             found += struct.iter_unpack("=3Q", memoryview(self.out)[: 24 * n])
             at = struct.unpack_from("=Q", arg, 32)[0]

@@ -241,4 +241,4 @@ def assemble(
         "grouped_by": group_by,
         "shared_after_fork": "exact" if exact else "not visible to this user",
         "lost_events": 0,
-    })  # fmt: skip
+    })

@@ -25,7 +25,7 @@ _LABELS = {
     COMMON if categories & (ptrace.IS_PROTECTABLE | ptrace.IS_WRITTEN) == ptrace.IS_PROTECTABLE
     else ANON
     for categories in range(64)
-}  # fmt: skip
+}
 _PRESENT, _SWAPPED, _FILE = 1 << 63, 1 << 62, 1 << 61  # bits of /proc/PID/pagemap
 Run = tuple[int, int, int]  # start, stop, label
 

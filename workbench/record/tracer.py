@@ -428,7 +428,7 @@ class Tracer:
         except OSError as refused:
             self.uffd, self.why_not = False, refused.strerror or str(refused)
             self.say(f"fault-around stays on, pages around each touch are recorded as touched: "
-                     f"{self.why_not}")  # fmt: skip
+                     f"{self.why_not}")
             return
         task.space.register(task.space.mappings)
 

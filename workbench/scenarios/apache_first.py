@@ -32,16 +32,16 @@ SOME = (1, 1 << 30)
 
 
 def expect(n: int, text: int, own: int, limit: int, leaves: bool,
-           cluster: int) -> dict[str, dict[str, object]]:  # fmt: skip
+           cluster: int) -> dict[str, dict[str, object]]:
     """One that leaves gives up a cluster each time it is refused, and leaves at most that much."""
     refused = SOME if text + own > limit else 0
     first = {"first charged for text": text, "last charged for text": 0,
-             "first refused": refused, "others refused": 0}  # fmt: skip
+             "first refused": refused, "others refused": 0}
     equal = {"first charged for text": text / n, "last charged for text": text / n,
-             "first refused": 0, "others refused": 0}  # fmt: skip
+             "first refused": 0, "others refused": 0}
     around = (text / n / 2, 2 * text / n)
     all_pay = {"first charged for text": text, "last charged for text": text,
-               "first refused": refused, "others refused": refused}  # fmt: skip
+               "first refused": refused, "others refused": refused}
     idle = dict.fromkeys(equal, 0)
     quiet = first | {"copies": 0, "frames with text": text}
     turns = -(-max(0, text + own - limit) // cluster)  # of reclaim
@@ -50,7 +50,7 @@ def expect(n: int, text: int, own: int, limit: int, leaves: bool,
         gone = {"first refused": turns, "others refused": 0}
         copied = {"copies": others * given, "frames with text": text + (others - 1) * given}
         return {"none": idle, "first_touch": quiet | {"others refused": refused},
-                "next_toucher": quiet | gone, "copy_on_reclaim": first | gone | copied}  # fmt: skip
+                "next_toucher": quiet | gone, "copy_on_reclaim": first | gone | copied}
     if leaves:
         return {"none": idle}
     return {
@@ -59,7 +59,7 @@ def expect(n: int, text: int, own: int, limit: int, leaves: bool,
         "beancounter": equal | {"first charged for text": around, "last charged for text": around},
         "every_container": all_pay, "zone": {"first charged for text": text,
                                              "last charged for text": 0},
-    }  # fmt: skip
+    }
 
 
 def build(
@@ -99,14 +99,14 @@ def build(
     for c in boxes[1:] if first == "leaves" else ():
         b.touch_read(c.lower(), "httpd")
     parameters = {"size": size, "nodes": nodes, "place": where, "containers": containers,
-                  "text": text, "own": own, "limit": limit, "first": first}  # fmt: skip
+                  "text": text, "own": own, "limit": limit, "first": first}
     notes = (
         "All start and touch the text, one after the other, before any touches its own pages.",
         "A container that is killed at its limit is refused no more: refusals count to then.",
     )
     said = expect(containers, text, own, limit, first == "leaves", knobs(size).cluster)
     return finish(__name__, b.build(), machine(nodes, containers * limit), knobs(size), parameters,
-                  said, notes)  # fmt: skip
+                  said, notes)
 
 
 def measure(trace, k) -> dict[str, float]:

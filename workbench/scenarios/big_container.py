@@ -95,7 +95,7 @@ def build(
     chosen = replace(knobs(size), swap_write=disk)
     return finish(__name__, b.build(), Machine(nodes, HOST * unit, swap * unit), chosen,
                   parameters, expect(nodes, swap, unit), notes,
-                  O14="a full zone never borrows a frame")  # fmt: skip
+                  O14="a full zone never borrows a frame")
 
 
 def measure(trace, k) -> dict[str, float | str]:

@@ -38,7 +38,7 @@ def expect(guests: int, shared: int, private: int) -> dict[str, dict[str, object
     one, pair, none = ({"records": n, "records / page": n / frames} for n in (frames, pairs, 0))
     return {"none": none, "first_touch": one, "hand_over": one, "fraction": pair,
             "beancounter": pair, "every_mapping": none, "zone": none,
-            "every_container:record=walk:lists=global": none}  # fmt: skip
+            "every_container:record=walk:lists=global": none}
 
 
 def build(
@@ -66,7 +66,7 @@ def build(
         b.touch_write(c.lower(), f"{c} own")
     b.mark("all run")
     parameters = {"size": size, "nodes": nodes, "place": where, "guests": guests,
-                  "frames": frames}  # fmt: skip
+                  "frames": frames}
     notes = (
         "Bytes are those of the structures of 2007, for the records counted here; this engine's "
         "own are of no interest.",
@@ -74,7 +74,7 @@ def build(
         "(record=walk) keeps none.",
     )
     return finish(__name__, b.build(), machine(nodes, guests * room), knobs(size), parameters,
-                  expect(guests, shared, private), notes)  # fmt: skip
+                  expect(guests, shared, private), notes)
 
 
 def measure(trace, k) -> dict[str, float]:
@@ -84,7 +84,7 @@ def measure(trace, k) -> dict[str, float]:
     mapped = int(k.mapped_pages)
     per_page = k.record in (PAGE_RECORD, COUNTED_RECORD)
     found: dict[str, float] = {"records": records, "pages": mapped,
-                               "records / page": records / mapped}  # fmt: skip
+                               "records / page": records / mapped}
     for bits in (32, 64):
         kinds = OF_PAGE if per_page else OF_PAIR
         for said, each in zip(("", ", in slabs"), kinds[bits], strict=True):

@@ -51,9 +51,9 @@ def expect(programs: int, pages: int, limit: int) -> dict[str, dict[str, object]
     held = full * pages
     over = f"program {full + 1} ends"
     sticky = {"victim charged": held, "victim maps": 0, "attacker charged": 0, "first killed": over,
-              "victim charged at last": limit}  # fmt: skip
+              "victim charged at last": limit}
     clean = {"victim charged": 0, "victim maps": 0, "attacker charged": held, "first killed": "no",
-             "victim charged at last": 0, "attacker charged at last": programs * pages}  # fmt: skip
+             "victim charged at last": 0, "attacker charged at last": programs * pages}
     free = clean | {"attacker charged": 0, "attacker charged at last": 0}
     special = {"none": free, "first_touch": sticky, "zone": sticky}
     return {scheme: special.get(scheme, clean) for scheme in PREDICTION}
@@ -97,7 +97,7 @@ def build(
             b.touch_read("attacker", "programs", 0, (i + 1) * pages)
         b.mark(f"{task} ends")
     parameters = {"size": size, "nodes": nodes, "place": where, "programs": programs, "pin": pin,
-                  "watch": watch}  # fmt: skip
+                  "watch": watch}
     notes = (
         "The victim is a shell that forks a task per program, so a kill takes one program only.",
         "The limit is 5/8 of all programs together; `victim charged` and `attacker charged` are "
@@ -106,7 +106,7 @@ def build(
         "for, by the attacker; so its charge at last is not predicted for first touch.",
     )
     return finish(__name__, b.build(), machine(nodes, 4 * programs * pages), knobs(size),
-                  parameters, expect(programs, pages, limit), notes)  # fmt: skip
+                  parameters, expect(programs, pages, limit), notes)
 
 
 def measure(trace, k) -> dict[str, object]:

@@ -86,7 +86,7 @@ def build(
     b.rmdir("O")
     b.mark("the survivor has ended")
     parameters = {"size": size, "nodes": nodes, "place": where, "dirty": dirty // unit,
-                  "shared": shared // unit}  # fmt: skip
+                  "shared": shared // unit}
     notes = (
         "The dirty pages are of a file, so they outlive the task; with enough memory nothing "
         "writes them but the end of a zone.",
@@ -96,7 +96,7 @@ def build(
     return finish(__name__, b.build(), machine(nodes, 2 * LIMIT * unit), knobs(size), parameters,
                   expect(dirty, shared, unit), notes,
                   O5="kept and visible, until the last charge goes",
-                  O14="merged; orphan=destroy and orphan=stay beside it")  # fmt: skip
+                  O14="merged; orphan=destroy and orphan=stay beside it")
 
 
 def measure(trace, k) -> dict[str, float]:

@@ -64,7 +64,7 @@ def build(
         f"Three kinds of kernel object, {objects} frames of each; 16 open files share a frame.",
     )
     return finish(__name__, b.build(), machine(nodes, 3 * objects + files + 2 * rss), knobs(size),
-                  parameters, expect(files, objects, rss), notes)  # fmt: skip
+                  parameters, expect(files, objects, rss), notes)
 
 
 def measure(trace, k) -> dict[str, object]:

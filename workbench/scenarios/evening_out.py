@@ -36,7 +36,7 @@ DISAGREES = [
     ({"room": "none", "hot": 60, "cutoff": True}, "first_touch", "first pays / fair", 0.1667,
      "swept whole at each limit hit, a container of 16 clusters forgets what is hot; 2.01 at full "
      "size, as posted"),
-]  # fmt: skip
+]
 
 
 def expect(room: str, hot: int, references: str, uses: bool) -> dict[str, dict[str, object]]:
@@ -102,7 +102,7 @@ def build(
     parameters = {"size": size, "nodes": nodes, "place": where, "containers": containers,
                   "steps": steps, "scale": scale, "hot": hot, "room": room,
                   "references": references, "owner_uses": owner_uses, "cutoff": cutoff,
-                  "seed": seed}  # fmt: skip
+                  "seed": seed}
     notes = (
         "A fair share is the text divided by the containers. A container's charge for the text is "
         "its charge without its own pages. Steps are rounds: one access by everybody in each.",
@@ -115,7 +115,7 @@ def build(
     rule = "as the scheme has it" if references == "scheme" else f"{references} mappers'"
     return finish(__name__, b.build(), machine(nodes, containers * roomy + 64 * containers), chosen,
                   parameters, expect(room, hot, references, owner_uses), notes,
-                  O1=f"whose references count: {rule}")  # fmt: skip
+                  O1=f"whose references count: {rule}")
 
 
 def measure(trace, k) -> dict[str, float]:
@@ -151,7 +151,7 @@ def measure(trace, k) -> dict[str, float]:
         "looked at": int(k.stat[N_SCANNED]),
         "above the limit": sum(max(0.0, books.charge(c) - trace.containers[i + 1].limit)
                                for i, c in enumerate(boxes)),
-    }  # fmt: skip
+    }
 
 
 def own_held(k, c: int) -> int:
@@ -159,4 +159,4 @@ def own_held(k, c: int) -> int:
     frames = k.resident or k.own_zone[c] >= 0
     pages = range(int(k.obj_base[c]), int(k.obj_base[c]) + int(k.obj_pages[c]))
     return sum(int(k.page_flags[p]) & RESIDENT > 0 if frames else int(k.page_maps[p]) > 0
-               for p in pages)  # fmt: skip
+               for p in pages)

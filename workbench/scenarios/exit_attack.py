@@ -35,7 +35,7 @@ JOINED, GONE, ASKED = "the victim maps it", "the attackers leave", "the victim a
 def expect(n: int, locked: bool, s: int, p: int) -> dict[str, dict[str, object]]:
     ring = 1 << (n.bit_length())  # the victim, as newcomer, halves the largest share there is
     before = {"none": 0, "first_touch": p, "hand_over": p, "fraction": p + s / (n + 1), "zone": p,
-              "beancounter": p + s / ring}  # fmt: skip
+              "beancounter": p + s / ring}
     after = before | {"hand_over": p + s, "fraction": p + s, "beancounter": p + s}
     dead = {"first_touch": s, "zone": s}
     table = {
@@ -86,13 +86,13 @@ def build(
     b.touch_write("victim", "heap", private, 1)
     b.mark(ASKED)
     parameters = {"size": size, "nodes": nodes, "place": where, "attackers": attackers,
-                  "locked": locked}  # fmt: skip
+                  "locked": locked}
     notes = (
         "mlockall(MCL_FUTURE) is said by locking each range: a page is locked when it is mapped.",
         "A page fault cannot be refused: where a mapping does not fit, the mapping task dies.",
     )
     return finish(__name__, b.build(), machine(nodes, len(boxes) * limit), knobs(size), parameters,
-                  expect(attackers, locked, shared, private), notes)  # fmt: skip
+                  expect(attackers, locked, shared, private), notes)
 
 
 def measure(trace, k) -> dict[str, object]:

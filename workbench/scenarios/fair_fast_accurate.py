@@ -32,7 +32,7 @@ def expect() -> dict[str, dict[str, object]]:
         "none": {"sum / mapped": 0}, "first_touch": adds_up, "hand_over": adds_up,
         "fraction": {"error against 1/n": 0, "sum / mapped": 1, "Jain index": 1},
         "every_container": {"error against own use": 0},
-    }  # fmt: skip
+    }
 
 
 def build(
@@ -79,7 +79,7 @@ def build(
         b.fork("a", "mover")
         b.move("mover", boxes[-1])
     parameters = {"size": size, "nodes": nodes, "place": where, "neighbours": neighbours,
-                  "shared": shared, "moves": moves, "seed": seed}  # fmt: skip
+                  "shared": shared, "moves": moves, "seed": seed}
     notes = (
         "The program: half of the library, its own pages, a child that writes a tenth of them, a "
         "file read and not mapped, the rest of the library. Its steps are the same in every run.",
@@ -88,7 +88,7 @@ def build(
         "The host's own task has pages too; its share counts in sums, not in the other measures.",
     )
     return finish(__name__, b.build(), machine(nodes, 6 * pages * (neighbours + 2)), knobs(size),
-                  parameters, {} if moves else expect(), notes)  # fmt: skip
+                  parameters, {} if moves else expect(), notes)
 
 
 def program(b: TraceBuilder, step: int, lib: int, own: int) -> None:

@@ -43,7 +43,7 @@ DISAGREES = [
     ({"containers": 100}, WALK, "looked at / given up", 1009.55, OLDEST),
     ({"containers": 1}, "february_2007", "looked at / given up", 10.75625, ITSELF),
     ({"containers": 100}, "february_2007", "looked at / given up", 505.75625, OLDEST),
-]  # fmt: skip
+]
 
 
 def expect(n: int) -> dict[str, dict[str, object]]:
@@ -52,7 +52,7 @@ def expect(n: int) -> dict[str, dict[str, object]]:
     return dict.fromkeys(PREDICTION, own) | {
         "none": {"given up": 0}, "february_2007": walk,
         WALK: walk,
-    }  # fmt: skip
+    }
 
 
 def build(
@@ -86,14 +86,14 @@ def build(
         b.touch_read("c1", "long file")
     b.mark("one has read")
     parameters = {"size": size, "nodes": nodes, "place": where, "containers": containers,
-                  "pages": pages, "rounds": rounds, "seed": seed}  # fmt: skip
+                  "pages": pages, "rounds": rounds, "seed": seed}
     notes = (
         "Only the first container is ever at its limit; the others' pages are quiet.",
         "A walk over the machine's list leaves others' pages where they are; a kernel that takes "
         "them off and puts them back also loses their order, which is not counted.",
     )
     return finish(__name__, b.build(), machine(nodes, containers * (2 * pages + 16)), knobs(size),
-                  parameters, expect(containers), notes)  # fmt: skip
+                  parameters, expect(containers), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

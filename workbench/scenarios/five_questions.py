@@ -30,7 +30,7 @@ LIMIT, USED, GONE, LAST = 100, "B uses it, too", "A has filled up", "B uses it a
 
 def expect(file: int) -> dict[str, dict[str, object]]:
     evicted = {"charged to A": file, "charged to B": 0, "frames": file, "evicted from B": file,
-               "read again by B": file, "charged to B at last": file}  # fmt: skip
+               "read again by B": file, "charged to B at last": file}
     goes_on = {"evicted from B": 0, "read again by B": 0, "charged to B at last": file}
     return {
         "zone": evicted,
@@ -71,7 +71,7 @@ def build(
     )
     chosen = replace(knobs(size), swap_write="sync")
     return finish(__name__, b.build(), machine(nodes, 2 * LIMIT * unit), chosen, parameters,
-                  expect(file * unit), notes)  # fmt: skip
+                  expect(file * unit), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

@@ -72,7 +72,7 @@ def build(
         "No swap, so that a full container must kill; nobody waits for the dead.",
     )
     return finish(__name__, b.build(), machine(nodes, 40 * tasks, swap=0), knobs(size), parameters,
-                  expect(control, tasks, most, min(limit, tasks * TOUCHED)), notes)  # fmt: skip
+                  expect(control, tasks, most, min(limit, tasks * TOUCHED)), notes)
 
 
 def measure(trace, k) -> dict[str, int]:

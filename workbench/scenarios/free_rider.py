@@ -28,7 +28,7 @@ CASES = [{}, {"victims": 1, "seed": 7}]
 
 def expect(pool: int, limit: int, victims: int) -> dict[str, dict[str, object]]:
     free = {"rider maps": pool, "rider charged": 0, "rider maps alone": pool,
-            "rider charged alone": 0}  # fmt: skip
+            "rider charged alone": 0}
     within = {"rider maps": limit, "rider charged": limit}
     return {
         "none": free,
@@ -83,7 +83,7 @@ def build(
         b.reap(c.lower())
     b.mark("the victims are gone")
     parameters = {"size": size, "nodes": nodes, "place": where, "pool": pool, "victims": victims,
-                  "limit": limit, "seed": seed}  # fmt: skip
+                  "limit": limit, "seed": seed}
     notes = (
         "mincore() is not simulated: the rider touches exactly the pages that victims have touched "
         "before, which is what it would be told.",
@@ -91,7 +91,7 @@ def build(
         "the rider.",
     )
     return finish(__name__, b.build(), machine(nodes, (victims + 1) * (2 * pool + 64)), knobs(size),
-                  parameters, expect(pool, limit, victims), notes)  # fmt: skip
+                  parameters, expect(pool, limit, victims), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

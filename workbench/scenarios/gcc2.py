@@ -47,9 +47,9 @@ def build(
     expected = {
         "first_touch": {"peak of B / peak of A": (0.60, 0.72)},
         "every_container": {"peak of B / peak of A": (0.95, 1.05)},
-    } if free else {}  # fmt: skip
+    } if free else {}
     parameters = {"size": size, "nodes": nodes, "place": where, "limit": limit,
-                  "limit_a": limit_a, "limit_b": limit_b}  # fmt: skip
+                  "limit_a": limit_a, "limit_b": limit_b}
     notes = (
         "The shell that starts both stays in root. A is the compilation that touched first.",
         "A task runs on its container's node from its move into it. Under `zone` both zones are "
@@ -58,7 +58,7 @@ def build(
         "The share B saves is said of its peak alone; A's peak stands in for that.",
     )
     return finish(__name__, trace, Machine(nodes=nodes, frames=1 << 16), knobs("full"), parameters,
-                  expected, notes)  # fmt: skip
+                  expected, notes)
 
 
 def recorded(where: dict[str, int], limits: dict[str, int | None]) -> Trace:
@@ -82,7 +82,7 @@ def recorded(where: dict[str, int], limits: dict[str, int | None]) -> Trace:
     columns = dict(zip(trace.columns(), cells, strict=True))
     boxes = [replace(c, limit=limits.get(c.name)) for c in trace.containers]
     return Trace.from_columns(trace.objects, trace.tasks, boxes, values=values,
-                              header=trace.header, **columns)  # fmt: skip
+                              header=trace.header, **columns)
 
 
 def measure(trace, k) -> dict[str, float]:

@@ -91,7 +91,7 @@ def build(
             b.touch_read(task, "library")
     b.mark("after some passes")
     parameters = {"size": size, "nodes": nodes, "place": where, "moved": moved, "policy": policy,
-                  "passes": passes}  # fmt: skip
+                  "passes": passes}
     notes = (
         "A copy costs as much as 33 remote accesses (2,000 and 60 ns): with fewer passes over a "
         "page it is better left where it is.",
@@ -100,7 +100,7 @@ def build(
     )
     chosen = replace(knobs(size), numa=policy, accesses=True, granule=GRANULE)
     return finish(__name__, b.build(), machine(nodes, 512), chosen, parameters,
-                  expect(nodes, moved, policy, passes), notes)  # fmt: skip
+                  expect(nodes, moved, policy, passes), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

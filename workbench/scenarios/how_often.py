@@ -70,7 +70,7 @@ def build(
                 b.touch_read(c.lower(), f"file {c}", used + rng.randrange(limit // 2), limit // 2)
     b.mark("the end")
     parameters = {"size": size, "nodes": nodes, "place": where, "tenants": tenants,
-                  "percent": percent, "seed": seed}  # fmt: skip
+                  "percent": percent, "seed": seed}
     notes = (
         "Reclaim is counted in pages looked at: on a container's list, or on a zone's.",
         "Schemes with zones do not fit: their limits are frames, and add up to less than all.",
@@ -78,7 +78,7 @@ def build(
     )
     each = Machine(nodes=nodes, frames=frames // nodes)
     return finish(__name__, b.build(), each, replace(knobs(size), swap_write="sync"), parameters,
-                  expect(percent, tenants), notes)  # fmt: skip
+                  expect(percent, tenants), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

@@ -74,7 +74,7 @@ def build(
         b.touch_write("v", "heap V", page, 1)
     b.mark("the end")
     parameters = {"size": size, "nodes": nodes, "place": where, "dirty": dirty,
-                  "newcomer": newcomer}  # fmt: skip
+                  "newcomer": newcomer}
     notes = (
         "Nothing writes dirty pages in the background; a machine with a cleaner that keeps up is "
         "the one with dirty=0.",
@@ -83,7 +83,7 @@ def build(
     )
     return finish(__name__, b.build(), Machine(nodes=nodes, frames=frames),
                   replace(knobs(size), swap_write="sync"), parameters,
-                  expect(dirty, newcomer, need), notes)  # fmt: skip
+                  expect(dirty, newcomer, need), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

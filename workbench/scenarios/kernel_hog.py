@@ -31,7 +31,7 @@ def expect(form: str, counted: int) -> dict[str, dict[str, object]]:
         return {scheme: {"machine ran out": "no"} for scheme in PREDICTION}
     out = {"hog charged at most": 0, "machine ran out": "yes"}
     return {"none": out, "first_touch": out, "every_container": out, "fraction": out,
-            "zone": {"machine ran out": "no"}}  # fmt: skip
+            "zone": {"machine ran out": "no"}}
 
 
 def build(
@@ -72,7 +72,7 @@ def build(
         b.open("neighbour" if i % SLAB else "hog", "log")
     b.mark("the hog has read")
     parameters = {"size": size, "nodes": nodes, "place": where, "frames": frames,
-                  "tables": tables, "form": form, "counted": counted}  # fmt: skip
+                  "tables": tables, "form": form, "counted": counted}
     notes = (
         "Reading untouched anonymous memory maps the zero page: no frame, no charge, but the page "
         "table that holds the entry is a frame of the kernel's.",
@@ -81,7 +81,7 @@ def build(
     )
     each = Machine(nodes=nodes, frames=frames + 16, swap=0)
     return finish(__name__, b.build(), each, knobs(size), parameters, expect(form, counted),
-                  notes)  # fmt: skip
+                  notes)
 
 
 def measure(trace, k) -> dict[str, float | str]:

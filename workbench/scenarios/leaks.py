@@ -81,7 +81,7 @@ def build(
         "B is far below its limit all the time.",
     )
     return finish(__name__, b.build(), machine(nodes, 5 * shared + 64, swap=0), knobs(size),
-                  parameters, expect(shared, own, busy), notes)  # fmt: skip
+                  parameters, expect(shared, own, busy), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

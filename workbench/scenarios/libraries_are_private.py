@@ -34,7 +34,7 @@ USERS = 5
 def expect(library: int, flag: str) -> dict[str, dict[str, float]]:
     mine = {"share in the shared zone": 0, "share in the first user's zone": 1}
     ours = {"share in the shared zone": 1, "share in the first user's zone": 0,
-            "first user's library charge": 0}  # fmt: skip
+            "first user's library charge": 0}
     paid = "first user's library charge"
     return {
         "zone": mine | {paid: library},
@@ -78,9 +78,9 @@ def build(
         "of 300 pages would not, and lie in parts in the zones of all five.",
     )
     whole = replace(machine(nodes, USERS * limit + shared),
-                    zone_sets=(ZoneSet(tuple(boxes), shared),))  # fmt: skip
+                    zone_sets=(ZoneSet(tuple(boxes), shared),))
     return finish(__name__, b.build(), whole, knobs(size), parameters, expect(library, flag), notes,
-                  O15="a private mapping goes to the mapper's own zone, text or not")  # fmt: skip
+                  O15="a private mapping goes to the mapper's own zone, text or not")
 
 
 def measure(trace, k) -> dict[str, float]:

@@ -22,7 +22,7 @@ from .parts import (
     order,
     outcomes,
     settle,
-)  # fmt: skip
+)
 
 TITLE = "The limit and one page more"
 SOURCE = "Dave Hansen, 12 Mar 2007 (limit + 1 always pays); Eric Biederman, 18 Mar 2007"
@@ -66,7 +66,7 @@ def expect(pattern: str, footprint: int) -> dict[str, dict[str, object]]:
     low, high = {"cyclic": (0.95, 1), "uniform": (0.005, 0.025), "skewed": (0, 0.01)}[pattern]
     faults = {"faults": (low, high)}
     return none | {"first_touch": faults | {"minor faults": 0},
-                   "every_container": faults | {"disk reads": 0}}  # fmt: skip
+                   "every_container": faults | {"disk reads": 0}}
 
 
 def build(
@@ -92,16 +92,16 @@ def build(
     b.mark("the end")
     parameters = {"size": size, "nodes": nodes, "place": where, "pattern": pattern,
                   "footprint": footprint, "memory": memory, "cluster": cluster,
-                  "quirks": quirks, "seed": seed}  # fmt: skip
+                  "quirks": quirks, "seed": seed}
     notes = (
         "The first half of the accesses is the start and not measured.",
         "Skewed is Zipf's law with exponent 1. Reclaim waits for its writes.",
     )
     usual = knobs(size)
     chosen = replace(usual, cluster=cluster or usual.cluster, quirks=quirks, swap_write="sync",
-                     task_frames=0, page_tables=False)  # fmt: skip
+                     task_frames=0, page_tables=False)
     return finish(__name__, b.build(), machine(nodes, 2 * footprint), chosen, parameters,
-                  expect(pattern, footprint), notes)  # fmt: skip
+                  expect(pattern, footprint), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

@@ -28,13 +28,13 @@ PREDICTION = {
 }
 CASES = [{}, {"zero": "refuses"}]
 WRITTEN = {"Zero": "0", "One": "1", "Below": "2", "Long": str((1 << 63) - 1),
-           "Unsigned": str((1 << 64) - 1)}  # fmt: skip
+           "Unsigned": str((1 << 64) - 1)}
 
 
 def expect(pages: int, zero: str) -> dict[str, dict[str, object]]:
     most = {"most under 0": pages if zero == "wraps" else 0, "most under 1": 1,
             "most under 2 with 3 held": 3, "most under LONG_MAX": pages,
-            "most under ULONG_MAX": pages}  # fmt: skip
+            "most under ULONG_MAX": pages}
     return {s: most for s in PREDICTION if s != "none"} | {"none": dict.fromkeys(most, 0)}
 
 
@@ -70,7 +70,7 @@ def build(
         "most that was ever charged at once.",
     )
     return finish(__name__, b.build(), machine(nodes, 5 * pages + 64), knobs, parameters,
-                  expect(pages, zero), notes, O20=f"a limit of 0 {zero}")  # fmt: skip
+                  expect(pages, zero), notes, O20=f"a limit of 0 {zero}")
 
 
 def measure(trace, k) -> dict[str, float]:

@@ -77,7 +77,7 @@ def build(
     b.write("d", "slab")
     b.mark("memory is short")
     parameters = {"size": size, "nodes": nodes, "place": where, "mappings": mappings,
-                  "family": family}  # fmt: skip
+                  "family": family}
     notes = (
         "A page has one entry per address space here, so many mappings are many tasks; all of them "
         "in one address space would need a page table per 512 mappings, nobody's under any RSS "

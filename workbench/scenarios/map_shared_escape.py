@@ -85,7 +85,7 @@ def build(
             b.touch_write("mallory", "segment")
     b.mark("the attacker has had its turn")
     parameters = {"size": size, "nodes": nodes, "place": where, "limit": limit, "shared": shared,
-                  "need": need}  # fmt: skip
+                  "need": need}
     notes = (
         "All map the library MAP_SHARED, so that it lies in the shared zone; loaders map libraries "
         "privately, and then it is the first user's (debate.md X26).",
@@ -96,7 +96,7 @@ def build(
     whole = replace(machine(nodes, 5 * limit + shared), zone_sets=(ZoneSet(tuple(boxes), shared),))
     chosen = replace(knobs(size), swap_write="sync")
     return finish(__name__, b.build(), whole, chosen, parameters, expect(limit, shared, need),
-                  notes)  # fmt: skip
+                  notes)
 
 
 def measure(trace, k) -> dict[str, float]:

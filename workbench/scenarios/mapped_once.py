@@ -73,7 +73,7 @@ def build(
             b.touch_read("n", "data", rng.randrange(theirs), 1)
     b.mark("the end")
     parameters = {"size": size, "nodes": nodes, "place": where, "host": host, "seed": seed,
-                  "swappiness": swappiness, "cache_limit": cache_limit}  # fmt: skip
+                  "swappiness": swappiness, "cache_limit": cache_limit}
     notes = (
         "Full size is a quarter of the source's 1 GB, which replays in a quarter of the time.",
         "Both files are 16 pages smaller than the limit, which leaves room for page tables.",

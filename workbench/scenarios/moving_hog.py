@@ -46,7 +46,7 @@ def expect(unit: int, locked: bool) -> dict[str, dict[str, object]]:
     table["zone"] = stays if locked else stays | {
         "hog holds": (2 * taken - 16 * unit, 2 * taken),  # kernel frames take some
         "charged to A": (taken - 8 * unit, taken),
-    }  # fmt: skip
+    }
     return table
 
 
@@ -106,7 +106,7 @@ def build(
     chosen = replace(knobs(size), swap_write="sync")
     return finish(__name__, b.build(), machine(nodes, 2 * limit + 2 * pages + 128), chosen,
                   parameters, expect(unit, locked), notes,
-                  O9="re-walk where charges follow; every page counts as steps")  # fmt: skip
+                  O9="re-walk where charges follow; every page counts as steps")
 
 
 def measure(trace, k) -> dict[str, float | str]:

@@ -30,7 +30,7 @@ def expect(n: int, p: int, s: int) -> dict[str, dict[str, float]]:
     first, last = {}, {}
     for scheme, shared in {"first_touch": (s, 0), "hand_over": (s, 0), "zone": (s, 0),
                            "fraction": (s / n, s / n), "every_container": (s, s),
-                           "every_mapping": (s, s), "none": (-p, -p)}.items():  # fmt: skip
+                           "every_mapping": (s, s), "none": (-p, -p)}.items():
         first[scheme], last[scheme] = p + shared[0], p + (shared[1] if n > 1 else shared[0])
     sums = {"every_container": g, "every_mapping": g, "none": 0}
     table = {}
@@ -66,13 +66,13 @@ def build(
         b.touch_write(c.lower(), f"{c} own")
         b.mark(f"{c} runs")
     parameters = {"size": size, "nodes": nodes, "place": where, "guests": guests,
-                  "private": private, "shared": shared}  # fmt: skip
+                  "private": private, "shared": shared}
     notes = (
         "Every limit lets a guest run alone, so no scheme reclaims; the machine holds all of it.",
         "Dave Hansen's measured libraries at full size: shared=28460 (laptop), 9792 (server).",
     )
     return finish(__name__, b.build(), machine(nodes, guests * limit), knobs(size), parameters,
-                  expect(guests, private, shared), notes)  # fmt: skip
+                  expect(guests, private, shared), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

@@ -44,7 +44,7 @@ DISAGREES = [
 BOXES, FRAMES, PAGES = 10, 1_000, 400
 _TOY = {  # debate.md T8, toy check: (pool, zones)
     "even": (0.55, 0.55), "skewed": (0.75, 0.55), "rotating": (0.87, 0.55), "scanner": (0.28, 0.55),
-}  # fmt: skip
+}
 
 
 def expect(demand: str, sets: int) -> dict[str, dict[str, tuple[float, float]]]:
@@ -107,14 +107,14 @@ def build(
         used[i] += 1
         if resize and not (n + 1) % resize:
             share = {c: least + (frames - BOXES * least) * u // resize
-                     for c, u in zip(boxes, used, strict=True)}  # fmt: skip
+                     for c, u in zip(boxes, used, strict=True)}
             for c in sorted(boxes, key=lambda c: share[c] - limits[c]):  # who shrinks, first
                 b.set_limit(c, share[c])
             limits, used = share, [0] * BOXES
     b.mark("end")
     parameters = {"size": size, "nodes": nodes, "place": where, "demand": demand, "sets": sets,
                   "overcommit": overcommit, "granule": granule, "resize": resize,
-                  "accesses": accesses, "seed": seed}  # fmt: skip
+                  "accesses": accesses, "seed": seed}
     notes = (
         "Loads are invented, as those of the toy check that the prediction is from; only the even "
         "one is made to fit. The second half of the accesses is measured, without the scanner's.",
@@ -128,7 +128,7 @@ def build(
         nodes, most + (most >> 7) * 3 // 2 + 3,  # and what the node's marks keep free
         zone_sets=tuple(ZoneSet(tuple(boxes[i : i + sets]), sets * frames // BOXES, pooled=True)
                         for i in pools),
-    )  # fmt: skip
+    )
     chosen = replace(knobs(size), task_frames=0, page_tables=False, granule=granule)
     said = expect(demand, sets) if overcommit == 1 and not resize else {}
     return finish(__name__, b.build(), whole, chosen, parameters, said, notes)

@@ -35,7 +35,7 @@ def expect(children: int, s: int, p: int, staggered: bool) -> dict[str, dict[str
     return {
         scheme: {"charged at the peak": n, "held at the peak": held,
                  "maxima added": children * (s + p)} for scheme, n in charged.items()
-    }  # fmt: skip
+    }
 
 
 def build(
@@ -66,14 +66,14 @@ def build(
             b.discard(task, f"own {i + 1}")
     parameters = {"size": size, "nodes": nodes, "place": where, "children": children,
                   "shared": shared, "private": private, "staggered": staggered,
-                  "limit": limit}  # fmt: skip
+                  "limit": limit}
     notes = (
         "The parent maps nothing itself, so that the numbers are those of the children alone.",
         "Held and the sum of maxima are counted from the trace, no scheme asked.",
     )
     expected = {} if limit else expect(children, shared, private, staggered)
     return finish(__name__, b.build(), machine(nodes, 2 * (shared + children * private)),
-                  knobs(size), parameters, expected, notes)  # fmt: skip
+                  knobs(size), parameters, expected, notes)
 
 
 def measure(trace, k) -> dict[str, float]:

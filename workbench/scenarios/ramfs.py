@@ -66,7 +66,7 @@ def build(
             b.touch_read("n", "data", i // 8 % theirs, 1)
     b.mark("the end")
     parameters = {"size": size, "nodes": nodes, "place": where, "kind": kind, "mounts": mounts,
-                  "swap": swap}  # fmt: skip
+                  "swap": swap}
     notes = (
         "The pages are never mapped. tmpfs pages go to swap if there is any, ramfs pages never.",
         "What a writer that was killed has written stays.",
@@ -75,7 +75,7 @@ def build(
     each_node = Machine(nodes=nodes, frames=frames + 16, swap=frames * nodes if swap else 0)
     room = frames * nodes - theirs
     return finish(__name__, b.build(), each_node, chosen, parameters,
-                  expect(kind, each * len(names), room, swap), notes)  # fmt: skip
+                  expect(kind, each * len(names), room, swap), notes)
 
 
 def measure(trace, k) -> dict[str, float | str]:

@@ -67,7 +67,7 @@ def build(
             b.read("t", "stream", page, 1)
     b.mark("the end")
     parameters = {"size": size, "nodes": nodes, "place": where, "interface": interface,
-                  "pages": pages, "pressure": pressure, "seed": seed}  # fmt: skip
+                  "pages": pages, "pressure": pressure, "seed": seed}
     notes = (
         "Limits, which do not bind: N 820, T 100, S 32 more than its pages.",
         "Linux 2.6.20 deactivates a cached page that nobody maps without asking whether it was "
@@ -76,7 +76,7 @@ def build(
     fits = pages + 840 < frames
     return finish(__name__, b.build(), Machine(nodes=nodes, frames=frames + 64),
                   replace(knobs(size), swap_write="sync"), parameters,
-                  expect(pages, pressure, fits), notes, O18="swappiness 60")  # fmt: skip
+                  expect(pages, pressure, fits), notes, O18="swappiness 60")
 
 
 def measure(trace, k) -> dict[str, float]:

@@ -22,7 +22,7 @@ from .parts import (
     order,
     outcomes,
     settle,
-)  # fmt: skip
+)
 
 TITLE = "read() or mmap() under a limit"
 SOURCE = "Dave Hansen, 20 Mar 2007 (an interface only); Balbir Singh, 28 Mar 2007 (drift to read)"
@@ -46,7 +46,7 @@ def expect(interface: str, pattern: str, pages: int) -> dict[str, dict[str, obje
         return out | {"first_touch": free | {"charged": 0}}
     low, high = (0.95, 1) if pattern == "cyclic" else (0.4, 0.6)
     return out | {"first_touch": {"disk reads per access": (low, high),
-                                  "frames": (0, pages // 2)}}  # fmt: skip
+                                  "frames": (0, pages // 2)}}
 
 
 def build(
@@ -68,14 +68,14 @@ def build(
         use("a", "file", page, 1)
     b.mark("the end")
     parameters = {"size": size, "nodes": nodes, "place": where, "interface": interface,
-                  "pattern": pattern, "seed": seed}  # fmt: skip
+                  "pattern": pattern, "seed": seed}
     notes = (
         "Time is that of faults and disk reads (1 us, 5 ms); the copy that read() makes and the "
         "system call are left out.",
         "Cached pages charged as well (+PC): first_touch:cache=joint.",
     )
     return finish(__name__, b.build(), machine(nodes, 2 * pages), knobs(size), parameters,
-                  expect(interface, pattern, pages), notes)  # fmt: skip
+                  expect(interface, pattern, pages), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

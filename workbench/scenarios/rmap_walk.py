@@ -85,7 +85,7 @@ def build(
             b.unmap(name, "library")
         b.mark("all have ended")
     parameters = {"size": size, "nodes": nodes, "place": where, "groups": groups,
-                  "processes": processes, "pages": pages, "ends": ends, "seed": seed}  # fmt: skip
+                  "processes": processes, "pages": pages, "ends": ends, "seed": seed}
     notes = (
         "A process ends its use by unmapping. Mappers are walked oldest first until one of the "
         "same container is found; the newcomer itself is met last.",
@@ -94,7 +94,7 @@ def build(
     )
     need = groups * (2 * processes * pages + 8 * processes + 64)
     return finish(__name__, b.build(), machine(nodes, need), knobs(size), parameters,
-                  expect(comes, goes, pages), notes)  # fmt: skip
+                  expect(comes, goes, pages), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

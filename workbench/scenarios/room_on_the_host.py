@@ -24,7 +24,7 @@ from .parts import (
     order,
     outcomes,
     settle,
-)  # fmt: skip
+)
 
 TITLE = "At the limit with room on the host: 64, 64 and 96"
 SOURCE = (
@@ -73,7 +73,7 @@ def expect(pattern: str, newcomer: bool, write: str) -> dict[str, dict[str, obje
     alone = {"neighbour faults": 0}
     hard = {"I/O per access": (low, 3 * high)} | alone
     return {"first_touch": faults | hard, "zone": alone, "every_container": faults | quiet,
-            "virtual_swap": faults | quiet}  # fmt: skip
+            "virtual_swap": faults | quiet}
 
 
 def build(
@@ -128,7 +128,7 @@ def build(
     b.mark("the end")
     parameters = {"size": size, "nodes": nodes, "place": where, "pattern": pattern,
                   "newcomer": newcomer, "pin": pin, "write": write, "vswap": vswap,
-                  "seed": seed}  # fmt: skip
+                  "seed": seed}
     notes = (
         "Virtual slots are looked at by virtual_swap only; the control file is refused elsewhere.",
         "What the guest unmaps needs a slot in the host's swap, which is large, but no I/O.",
@@ -137,7 +137,7 @@ def build(
     host, chosen = Machine(nodes=nodes, frames=frames + 16), replace(knobs(size), swap_write=write)
     return finish(__name__, b.build(), host, chosen, parameters,
                   expect(pattern, newcomer, write), notes, O10="virtual_swap:slots=kept or freed",
-                  O11="virtual_swap:penalty=delay or rate")  # fmt: skip
+                  O11="virtual_swap:penalty=delay or rate")
 
 
 def measure(trace, k) -> dict[str, float]:

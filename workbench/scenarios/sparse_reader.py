@@ -30,7 +30,7 @@ def expect(frames: int, nodes: int, hog: int) -> dict[str, dict[str, object]]:
         return {}
     free = {"hog charged": 0, "frames of the hog": (frames // 5 + 1, frames * nodes)}
     return {"none": free, "first_touch": free, "every_container": free,
-            "zone": {"frames of the hog": (0, frames // 5)}}  # fmt: skip
+            "zone": {"frames of the hog": (0, frames // 5)}}
 
 
 def build(
@@ -66,7 +66,7 @@ def build(
             b.touch_read("neighbour", "data", int(used * rng.random() ** 2), 1)
     b.mark("the end")
     parameters = {"size": size, "nodes": nodes, "place": where, "hog": hog, "reads": reads,
-                  "frames": frames, "seed": seed}  # fmt: skip
+                  "frames": frames, "seed": seed}
     notes = (
         "A node has 32 frames more, for stacks and page tables.",
         "A page read from a hole costs no disk; here it is counted among the hog's reads like any "
@@ -76,7 +76,7 @@ def build(
     )
     each = Machine(nodes=nodes, frames=frames + 32, swap=0)
     return finish(__name__, b.build(), each, knobs(size), parameters,
-                  expect(frames, nodes, hog), notes)  # fmt: skip
+                  expect(frames, nodes, hog), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

@@ -30,7 +30,7 @@ def expect(limit: int, footprint: int) -> dict[str, dict[str, object]]:
     holds = {"frames held": (0, limit), "mapped": (0, limit)}
     leaks = {"frames held": footprint, "mapped": (limit - 8, limit), "swap-outs": 0}
     return {"first_touch": holds, "first_allocation": holds, "zone": holds,
-            "every_container": leaks, "virtual_swap": leaks}  # fmt: skip
+            "every_container": leaks, "virtual_swap": leaks}
 
 
 def build(
@@ -59,7 +59,7 @@ def build(
     )
     each = Machine(nodes=nodes, frames=max(64 * limit // nodes, 2 * footprint))
     return finish(__name__, b.build(), each, replace(knobs(size), swap_write="sync"), parameters,
-                  expect(limit, footprint), notes)  # fmt: skip
+                  expect(limit, footprint), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

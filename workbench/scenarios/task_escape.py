@@ -17,13 +17,13 @@ PREDICTION = dict.fromkeys(
      "every_mapping", "zone"),
     "Forks are counted, not members: k tasks move into A (limit 1) uncounted and one may fork "
     "there, so A has k + 1 tasks and counts 1, while B, empty, still counts k.",
-)  # fmt: skip
+)
 CASES = [{}, {"moves": 7}]
 
 
 def expect(k: int) -> dict[str, dict[str, int]]:
     row = {"tasks in A": k + 1, "counted in A": 1, "forks refused": k - 1, "tasks in B": 0,
-           "counted in B": k}  # fmt: skip
+           "counted in B": k}
     return dict.fromkeys(PREDICTION, row)
 
 
@@ -52,7 +52,7 @@ def build(
         "under which the first fork is refused, is not built.",
     )
     return finish(__name__, b.build(), machine(nodes, 16 * moves), knobs(size), parameters,
-                  expect(moves), notes)  # fmt: skip
+                  expect(moves), notes)
 
 
 def measure(trace, k) -> dict[str, int]:

@@ -72,7 +72,7 @@ def build(
     need = (hogs + 1) * (used + limit)
     chosen = replace(knobs(size), swap_write="sync")
     return finish(__name__, b.build(), machine(nodes, need), chosen, parameters, expect(over),
-                  notes)  # fmt: skip
+                  notes)
 
 
 def measure(trace, k) -> dict[str, float]:

@@ -31,7 +31,7 @@ CASES = [{}, {"mover": "leader"}]
 def expect(threads: int, pages: int) -> dict[str, dict[str, object]]:
     half = threads // 2
     apart = {"pages charged elsewhere": half * pages, "containers that new pages went to": 1,
-             "tasks in A": threads - half, "tasks in B": half}  # fmt: skip
+             "tasks in A": threads - half, "tasks in B": half}
     none = {"pages charged elsewhere": 0, "containers that new pages went to": 0}
     return dict.fromkeys(PREDICTION, apart) | {"none": none, "february_2007": {}}
 
@@ -66,14 +66,14 @@ def build(
         b.touch_write(f"t{i}", "heap", (i - 1) * pages, pages)
         b.mark(f"t{i} has written")
     parameters = {"size": size, "nodes": nodes, "place": where, "threads": threads,
-                  "mover": mover, "pages": pages}  # fmt: skip
+                  "mover": mover, "pages": pages}
     notes = (
         "The patch ties an address space to the container that the last task left together with "
         "it: the first thread to move takes the address space along, whoever leads.",
         "Limits are far away. B has a task of its own, idle.",
     )
     return finish(__name__, b.build(), machine(nodes, 2 * room), knobs(size), parameters,
-                  expect(threads, pages), notes)  # fmt: skip
+                  expect(threads, pages), notes)
 
 
 def measure(trace, k) -> dict[str, float]:
@@ -85,11 +85,11 @@ def measure(trace, k) -> dict[str, float]:
     last = books[-1]
     at = {t.name: int(k.task_container[i]) for i, t in enumerate(trace.tasks)}
     grown = [{c: b.charge(c) - a.charge(c) for c in "AB"}
-             for a, b in pairwise(books)]  # fmt: skip
+             for a, b in pairwise(books)]
     elsewhere = sum(
         n for name, g in zip(tasks, grown, strict=True) for c, n in g.items()
         if last.index[c] != at[name]
-    )  # fmt: skip
+    )
     return {
         "A charged": last.charge("A"),
         "B charged": last.charge("B"),

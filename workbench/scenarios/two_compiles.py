@@ -99,7 +99,7 @@ def build(
             running[c] = [job for job in running[c] if job[1] < job[2]]
         tick += 1
     parameters = {"size": size, "nodes": nodes, "place": where, "lag": lag, "alone": alone,
-                  "drift": drift, "limit": limit, "seed": seed}  # fmt: skip
+                  "drift": drift, "limit": limit, "seed": seed}
     notes = (
         "A unit takes 10 to 16 ticks, maps its pages evenly over them, and exits. Half a unit is "
         "5 ticks. Who is served first alternates from tick to tick.",
@@ -108,7 +108,7 @@ def build(
         "The source's own loads are invented too: trust directions more than sizes, try seeds.",
     )
     return finish(__name__, b.build(), machine(nodes, 4 * SOURCES * units), knobs(size), parameters,
-                  expect(lag, alone, limit is not None), notes)  # fmt: skip
+                  expect(lag, alone, limit is not None), notes)
 
 
 def included(random: Random) -> list[int]:

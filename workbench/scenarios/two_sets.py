@@ -86,7 +86,7 @@ def build(
     sets = tuple(ZoneSet(tuple(pair), SHARED * unit, ("/srv/data",)) for pair in ("AB", "CD"))
     whole = replace(machine(nodes, total), zone_sets=sets)
     return finish(__name__, b.build(), whole, knobs(size), parameters, expect(first, unit),
-                  notes)  # fmt: skip
+                  notes)
 
 
 def measure(trace, k) -> dict[str, float]:

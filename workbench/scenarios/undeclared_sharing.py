@@ -48,7 +48,7 @@ def expect(unit: int, declared: bool, roomy: bool) -> dict[str, dict[str, float]
                             "first charged": own + usr + export, "last charged": own},
             "first_touch": {"first charged": own + usr + export, "last charged": own},
             "every_container": {"first charged": own + usr + export},
-        }  # fmt: skip
+        }
     return table
 
 
@@ -81,7 +81,7 @@ def build(
             b.touch_write(c.lower(), "heap")
     b.mark("all have all")
     parameters = {"size": size, "nodes": nodes, "place": where, "declared": declared,
-                  "limit": limit}  # fmt: skip
+                  "limit": limit}
     notes = (
         "One file for all ten: the kernel merges what they mount each for itself, as it does with "
         "one NFS export.",
@@ -90,11 +90,11 @@ def build(
     room = (USR + EXPORT if declared else USR) * unit
     paths = ("/usr", "nfs:/export") if declared else ("/usr",)
     whole = replace(machine(nodes, USERS * limit + room),
-                    zone_sets=(ZoneSet(tuple(boxes), room, paths),))  # fmt: skip
+                    zone_sets=(ZoneSet(tuple(boxes), room, paths),))
     roomy = limit >= (USR + EXPORT + PRIVATE) * unit + 20
     return finish(__name__, b.build(), whole, knobs(size), parameters,
                   expect(unit, declared, roomy), notes,
-                  O15="a private mapping goes to the mapper's own zone, text or not")  # fmt: skip
+                  O15="a private mapping goes to the mapper's own zone, text or not")
 
 
 def measure(trace, k) -> dict[str, float]:

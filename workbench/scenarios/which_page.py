@@ -26,7 +26,7 @@ PREDICTION = {
     "beancounter": _CLOCK,
 }
 CASES = [{}, {"load": "loop"}, {"load": "scan"}, {"load": "phase"}, {"splice": "tail"},
-         {"limit": 200}]  # fmt: skip
+         {"limit": 200}]
 ALL = "new pages are active and young, and the passes at falling priorities together look at 101 "
 ALL += "of 100 pages and free one, which is not enough (two_pages): priority 0 then takes all"
 DISAGREES = [
@@ -111,13 +111,13 @@ def build(
     if splice == "tail":
         knobs = type(knobs)(cluster=knobs.cluster, quirks="as_posted,-rotation")
     parameters = {"size": size, "nodes": nodes, "place": where, "load": load, "splice": splice,
-                  "limit": limit, "seed": seed}  # fmt: skip
+                  "limit": limit, "seed": seed}
     notes = (
         "FIFO and LRU are exact lists of `limit` pages, worked out from the accesses.",
         "Clean file pages, so that no disk write delays a page's going.",
     )
     return finish(__name__, trace, machine(nodes, 2 * limit), knobs, parameters,
-                  expect(string, limit, load), notes)  # fmt: skip
+                  expect(string, limit, load), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

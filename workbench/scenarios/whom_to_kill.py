@@ -32,17 +32,17 @@ REQUESTS = 5
 
 def expect(large: str) -> dict[str, dict[str, object]]:
     served = {"requests served": REQUESTS, "kills": 1, "first killed": "hog", "daemons killed": 0,
-              "kills in vain": 0}  # fmt: skip
+              "kills in vain": 0}
     if large == "mapper":
         nothing = served | {"kills": 2, "first killed": "mapper", "kills in vain": 1}
         return {"first_touch": nothing, "hand_over": nothing,
                 "first_touch:oom_score=charged": served,
-                "none": served | {"kills": 0, "first killed": "nobody"}}  # fmt: skip
+                "none": served | {"kills": 0, "first killed": "nobody"}}
     special = {
         "none": served | {"kills": 0, "first killed": "nobody"},
         "every_mapping": {"requests served": 0, "kills": REQUESTS, "first killed": "daemon 1",
                           "daemons killed": REQUESTS},
-    }  # fmt: skip
+    }
     return {scheme: special.get(scheme, served) for scheme in PREDICTION}
 
 

@@ -29,12 +29,12 @@ CASES = [{}, {"removed": False}]
 
 def expect(boxes: int, pages: int, removed: bool) -> dict[str, dict[str, float]]:
     whole = {"zombies": 0, "charged to zombies": 0, "survivor charged": boxes * pages,
-             "survivor maps": boxes * pages, "removals refused": 0}  # fmt: skip
+             "survivor maps": boxes * pages, "removals refused": 0}
     stuck = whole | {"zombies": boxes, "charged to zombies": boxes * pages, "survivor charged": 0,
-                     "removals refused": boxes * removed}  # fmt: skip
+                     "removals refused": boxes * removed}
     return dict.fromkeys(PREDICTION, whole) | {
         "none": whole | {"survivor charged": 0}, "first_touch": stuck, "first_allocation": stuck
-    }  # fmt: skip
+    }
 
 
 def build(
@@ -66,7 +66,7 @@ def build(
         if removed:
             b.rmdir(c)
     parameters = {"size": size, "nodes": nodes, "place": where, "containers": containers,
-                  "pages": pages, "removed": removed}  # fmt: skip
+                  "pages": pages, "removed": removed}
     notes = (
         "A zombie has no task and is charged. Only the survivor has a limit, never reached.",
         "Where zones go with their container, its pages are in the node's own zone afterwards.",
@@ -75,7 +75,7 @@ def build(
     return finish(__name__, b.build(), machine(nodes, need), knobs(size), parameters,
                   expect(containers, pages, removed), notes,
                   O5="zombies are kept and visible, as each scheme has it; death=... changes it",
-                  )  # fmt: skip
+                  )
 
 
 def measure(trace, k) -> dict[str, float]:

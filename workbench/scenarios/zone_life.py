@@ -87,7 +87,7 @@ def build(
         b.set_limit(c, then)
         b.mark(f"{task} is settled")
     parameters = {"size": size, "nodes": nodes, "place": where, "lives": lives, "left": left,
-                  "unmovable": unmovable, "granule": granule, "seed": seed}  # fmt: skip
+                  "unmovable": unmovable, "granule": granule, "seed": seed}
     notes = (
         "A dentry that is left is a kernel page in the dead container's zone; none is ever freed.",
         "A container that finds no room for its zone is not made, and its task stays in the root.",
@@ -96,11 +96,11 @@ def build(
         "Stacks and page tables take no frames here.",
     )
     chosen = replace(knobs(size), granule=granule, unmovable=unmovable, task_frames=0,
-                     page_tables=False)  # fmt: skip
+                     page_tables=False)
     each = Machine(nodes=nodes, frames=256 * granule, swap=0)
     return finish(__name__, b.build(), each, chosen, parameters,
                   expect(lives, left, unmovable, 256), notes,
-                  O14=f"granule {granule}; dead zones merge into the node's")  # fmt: skip
+                  O14=f"granule {granule}; dead zones merge into the node's")
 
 
 def measure(trace, k) -> dict[str, float]:
@@ -116,9 +116,9 @@ def measure(trace, k) -> dict[str, float]:
         return found
     g, nodes = k.granule, range(k.nodes)
     fit = [min(int(k.zone_free[n] - k.zone_low[n]) // g,
-               int(k.zone_frames[n]) // g - int(k.zone_pinned[n])) for n in nodes]  # fmt: skip
+               int(k.zone_frames[n]) // g - int(k.zone_pinned[n])) for n in nodes]
     waste = [int(k.zone_frames[k.own_zone[c]] - k.limit[c]) / g
-             for c in range(1, k.containers) if k.alive[c]]  # fmt: skip
+             for c in range(1, k.containers) if k.alive[c]]
     return found | {
         "granules pinned": sum(int(k.zone_pinned[z]) for z in range(k.zones)),
         "largest new zone": max(0, *fit) * g,

@@ -72,7 +72,7 @@ def names() -> list[str]:
 
 def register(name: str, price=None, mapped=None, unmapped=None, *, base: str | Scheme | None = None,
              worth=None, unit: int | None = None, title: str = "", source: str = "",
-             promises: Iterable[str] | dict[str, bool] = (), **parts) -> Scheme:  # fmt: skip
+             promises: Iterable[str] | dict[str, bool] = (), **parts) -> Scheme:
     """Make a scheme of your own hooks, under a name that everything that takes a scheme takes.
 
     price, mapped, unmapped, ...  plain functions of (k, page, c, paid): see `kernel.hooks`
@@ -131,7 +131,7 @@ def get(scheme: str | Scheme) -> Scheme:
         name, found = own.load(file + dot_py)
         if name in names() and name not in _registered:
             raise ValueError(f"{file}{dot_py}: {name} is one of the workbench's own schemes; "
-                             "name the file otherwise")  # fmt: skip
+                             "name the file otherwise")
         return combine(_add(name, found), **as_parts(name, settings))
     if name in _registered:
         return combine(_registered[name], **as_parts(name, settings))
@@ -173,7 +173,7 @@ def combine(scheme: str | Scheme, **parts: str) -> Scheme:
         raise ValueError(f"scheme {scheme.name}: {problem}") from None
     usual = scheme.module.PARTS
     changed = [(part, getattr(chosen, part)) for part in options
-               if getattr(chosen, part) != getattr(usual, part)]  # fmt: skip
+               if getattr(chosen, part) != getattr(usual, part)]
     return replace(scheme, parts=chosen, options=tuple(changed))
 
 
@@ -203,4 +203,4 @@ def table() -> list[dict[str, object]]:
 __all__ = [
     "CHOICES", "PROMISES", "Parts", "Scheme", "check", "combine", "forget", "get", "names",
     "register", "table", "template",
-]  # fmt: skip
+]

@@ -16,7 +16,7 @@ UNIT = 1
 PARTS = Parts(
     lists="split", reclaim="subtree", references="own", move="stay", coverage="resident",
     hierarchy="tree", files="v1", death="reparent",
-)  # fmt: skip
+)
 OPTIONS = {"death": ("reparent", "zombie"), "kernel_memory": ("free", "charged")}
 PROMISES = {
     "sum_is_mapped": False,  # cache that nobody maps is charged too

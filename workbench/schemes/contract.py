@@ -29,7 +29,7 @@ CONTAINERS = ("A", "B", "C")
 TASKS = {"P": "A", "Q": "B", "R": "C", "S": "A"}
 OBJECTS = {
     "f": ("file", 3), "g": ("file", 9), "a": ("anon", 9), "s": ("shm", 3), "d": ("special", 2),
-}  # fmt: skip
+}
 MACHINE = Machine(nodes=2, frames=1 << 14)
 KNOBS = Knobs(cluster=4, swap_write="sync")
 ON_PAGES = ("touch", "read", "write", "unmap", "discard")
@@ -37,7 +37,7 @@ ALL = ("age", "drop_caches")  # of no task
 WEIGHTS = {
     "touch": 24, "write": 2, "read": 1, "unmap": 5, "discard": 1, "fork": 2, "thread": 1, "exec": 1,
     "exit": 2, "reap": 1, "move": 3, "migrate": 1, "age": 2, "drop_caches": 1,
-}  # fmt: skip
+}
 
 
 class Step(NamedTuple):
@@ -138,7 +138,7 @@ UNFAIR = World((1, None, None), (  # what random steps hardly find: A pays for w
     Step("touch", "P", "f", PAGE), Step("touch", "Q", "f", PAGE), Step("unmap", "P", "f", PAGE),
     Step("touch", "P", "a", PAGE, True), Step("touch", "Q", "f", PAGE),
     Step("touch", "R", "f", PAGE),
-))  # fmt: skip
+))
 
 
 # ---- what a promise means: each function says how it is broken, or "" ----------------------------
@@ -165,7 +165,7 @@ def shares_frames(k: State) -> str:
     there = {
         shown_at(k, page) for page in range(k.pages_top)
         if k.page_flags[page] & RESIDENT and k.page_flags[page] & KIND in (FILE, SHM)
-    }  # fmt: skip
+    }
     frames = sum(int(k.zone_file[z]) for z in range(k.zones))
     told = f"{counted(frames, 'frame')} hold {counted(len(there), 'page')}"
     return told if frames > len(there) else ""
@@ -231,7 +231,7 @@ def charges(k: State) -> list[int]:
 def homes(k: State) -> list[set[int]]:
     """Per task: its container and its address space's."""
     return [{k.task_container[i]} | {k.mm_container[mm] for mm in [k.task_mm[i]] if mm >= 0}
-            for i in range(k.tasks)]  # fmt: skip
+            for i in range(k.tasks)]
 
 
 def broken(world: World, scheme: Scheme, engine: str, promises: Iterable[str]) -> dict[str, str]:

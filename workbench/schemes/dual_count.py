@@ -26,7 +26,7 @@ UNIT = 720720 << 12
 PARTS = Parts(
     record="pair", lists="fifo", reclaim="unmap_own", references="own", move="rewalk",
     counts=("bill",),
-)  # fmt: skip
+)
 OPTIONS = {}
 PROMISES = {
     "sum_is_mapped": False,  # of the full counts; the bills do add up

@@ -14,7 +14,7 @@ UNIT = 1
 PARTS = Parts(
     record="mapping", lists="none", reclaim="none", at_limit="kill_current", move="rewalk",
     fork_check=True,
-)  # fmt: skip
+)
 OPTIONS = {}
 PROMISES = {
     "sum_is_mapped": False,  # counts mappings, not pages

@@ -17,7 +17,7 @@ UNIT = 1
 PARTS = Parts(
     record="mapping", lists="global", reclaim="unmap_own", references="all",
     at_limit="kill_current", move="rewalk", pushback=20, leader_moves=True, zero_is_none=True,
-)  # fmt: skip
+)
 OPTIONS = {}
 PROMISES = {
     "sum_is_mapped": False,  # counts mappings, not pages

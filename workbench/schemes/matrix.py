@@ -22,7 +22,7 @@ from workbench.kernel.names import (
     N_WRITES,
     RESIDENT,
     SPECIAL,
-)  # fmt: skip
+)
 from workbench.kernel.state import PlacementError
 from workbench.trace import TraceBuilder
 
@@ -153,7 +153,7 @@ def fair(scheme: Scheme) -> str:
         bills.append((paid(k, 1), paid(k, 2)))
     one, two = ((more - less) / (SHARED - 1) for less, more in zip(*bills, strict=True))
     words = {(0.5, 0.5): "yes, 1/n each", (1, 1): "each pays in full", (0, 0): "nobody pays",
-             (1, 0): "no, one pays all"}  # fmt: skip
+             (1, 0): "no, one pays all"}
     return words.get((one, two), f"{one:g} and {two:g}")
 
 

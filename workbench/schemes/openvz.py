@@ -19,7 +19,7 @@ UNIT = 1 << 24
 PARTS = Parts(
     record="pair", note="share", lists="fifo", reclaim="none", references="own", move="rewalk",
     ubc=True, counts=("unused", "swapped", "oom_failcnt"),
-)  # fmt: skip
+)
 OPTIONS = {"hierarchy": ("flat", "tree")}
 PROMISES = {
     "sum_is_mapped": False,  # shared memory counts unmapped, too

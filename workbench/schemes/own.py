@@ -144,7 +144,7 @@ def wrong_with(step: dis.Instruction, after: list[dis.Instruction], name: str) -
     for begins, what in REFUSED.items():  # a constant is told by what is done with it
         if op.startswith(begins) or (constant and after and any(
             s.opname.startswith(begins) for s in after[:2]
-        )):  # fmt: skip
+        )):
             return what
     if op == "BINARY_OP":
         return next((w for sign, w in OPERATORS.items() if step.argrepr.rstrip("=") == sign), "")
@@ -192,10 +192,10 @@ def make(name: str, found: dict, hooks: Iterable[str]) -> Module:
         PARTS=found.get("PARTS") or Parts(),
         OPTIONS=found.get("OPTIONS") or {},
         PROMISES=claims(name, found.get("PROMISES") or {}),
-    )  # fmt: skip
+    )
     if type(module.UNIT) is not int or not 1 <= module.UNIT <= 1 << 40:
         raise ValueError(f"scheme {name}: unit={module.UNIT!r}; a whole number from 1 to 2**40 "
-                         "is expected: the parts of a page that you count in")  # fmt: skip
+                         "is expected: the parts of a page that you count in")
     given = [hook for hook in hooks if found.get(hook) is not None]
     if not given:
         raise ValueError(f"scheme {name}: no hook is given; give {', '.join(hooks)}, or some")
@@ -217,7 +217,7 @@ def claims(name: str, promises: Iterable[str] | dict[str, bool]) -> dict[str, bo
     for promise in given:
         if promise not in PROMISES:
             raise ValueError(f"scheme {name}: unknown promise {promise!r}"
-                             f"{did_you_mean(promise, PROMISES)}")  # fmt: skip
+                             f"{did_you_mean(promise, PROMISES)}")
     return {promise: bool(given.get(promise)) for promise in PROMISES}
 
 

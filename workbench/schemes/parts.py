@@ -311,7 +311,7 @@ REFUSALS = (
         lambda p: p.orphan == "merge_shared" and p.placement != "shared_zone",
         "orphan=merge_shared needs a zone that a set shares; placement={placement} has none",
     ),
-)  # fmt: skip
+)
 
 
 def refusal(parts: Parts) -> str:

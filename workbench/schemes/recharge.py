@@ -16,7 +16,7 @@ UNIT = 1
 PARTS = Parts(
     lists="split", reclaim="subtree", references="own", move="stay", coverage="resident",
     hierarchy="tree", files="v2", death="recharge",
-)  # fmt: skip
+)
 OPTIONS = {"death": ("recharge",), "kernel_memory": ("free", "charged")}
 PROMISES = {
     "sum_is_mapped": False,  # cache that nobody maps is charged too

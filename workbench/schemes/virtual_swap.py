@@ -21,7 +21,7 @@ UNIT = 1
 PARTS = Parts(
     record="pair", lists="fifo", reclaim="virtual", references="own", move="rewalk",
     counts=("vswap", "penalty"),
-)  # fmt: skip
+)
 OPTIONS = {"slots": ("half", "kept", "freed"), "penalty": ("delay", "rate")}
 PROMISES = {
     "sum_is_mapped": False,  # counts mappings, not pages

@@ -337,4 +337,4 @@ class Assembler:
         return Trace.from_columns(
             objects, tasks, containers, *columns[:6], list(values), columns[6],
             {"provenance": provenance | {"lost_events": self.lost}},
-        )  # fmt: skip
+        )

@@ -151,10 +151,10 @@ class _Perf:
         return self.made.trace({
             "source": self.path.name, "recorder": "perf script", "fault_around": "on",
             "clock": "perf, from the first event", "lost_events": 0,
-        })  # fmt: skip
+        })
 
     hint = ("record exceptions:page_fault_user, or run perf script with "
-            "-F comm,tid,time,event,addr")  # fmt: skip
+            "-F comm,tid,time,event,addr")
 
     def line(self, number: int, text: str, found: re.Match) -> None:
         event, rest, pid = found["event"], found["rest"], found["pid"]
@@ -239,7 +239,7 @@ def owners(given: str, path: Path) -> Callable[[int, int], str]:
     table = Path(given)
     if not table.is_file():
         raise ValueError(f"--owner {given}: no such file; a file with a container's name for each "
-                         "request, a line each, or 'id % 4', or 'request % 4'")  # fmt: skip
+                         "request, a line each, or 'id % 4', or 'request % 4'")
     names = [text.strip() for _, text in lines(table)]
 
     def of(request: int, obj: int) -> str:
@@ -262,7 +262,7 @@ def from_oracle(path: str | Path, owner: str | None = None) -> Trace:
         data = file.read()
     if len(data) % _ORACLE.size or not data:
         raise ValueError(f"{path}: {len(data):,} bytes are not a whole number of requests of "
-                         f"{_ORACLE.size} bytes")  # fmt: skip
+                         f"{_ORACLE.size} bytes")
     sizes: dict[int, int] = {}
     last = 0
     for request, (time, obj, size, following) in enumerate(_ORACLE.iter_unpack(data)):
@@ -290,7 +290,7 @@ def from_oracle(path: str | Path, owner: str | None = None) -> Trace:
         made.call(Op.read, name, file_of, start[obj] << SHIFT, max(1, size))
     return made.trace({"source": path.name, "recorder": "libCacheSim oracleGeneral",
                        "owner": owner or "none", "clock": "seconds of the trace",
-                       "lost_events": 0})  # fmt: skip
+                       "lost_events": 0})
 
 
 # ---- lists of page numbers -----------------------------------------------------------------------
@@ -354,7 +354,7 @@ def format_of(path: str | Path) -> str | None:
     if any(_LACKEY.match(line.rstrip()) for line in text[:50]) or "Lackey" in text[0]:
         return "lackey"
     if any("PERF_RECORD_" in line or "page_fault" in line or "page-faults" in line
-           for line in text[:200]):  # fmt: skip
+           for line in text[:200]):
         return "perf"
     first = text[0].strip()
     return "addresses" if re.fullmatch(r"\d+|0[xX][0-9a-fA-F]+", first) else None

@@ -70,7 +70,7 @@ def from_ptrec(
         "fault_around": "off",
         "lost_events": 0,
         "clock": "CLOCK_MONOTONIC from the first event",
-    })  # fmt: skip
+    })
 
 
 class _Ptrec:

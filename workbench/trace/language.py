@@ -53,7 +53,7 @@ CONTROL_FILES = (
     "memory.oom.group", "memory.reclaim", "memory.peak", "vswap_limit",
     "privvmpages", "vmguarpages", "oomguarpages", "pids.max",
     "pgcache_limit", "cpuset.mems", "cpuset.memory_migrate", "cpuset.memory_spread_page",
-)  # fmt: skip
+)
 # who may be mapped how (`value` of map); the first is what the builder takes by itself
 SHARING = {
     "file": ("private", "shared"),

@@ -150,7 +150,7 @@ def growth(trace: Trace, top: int = 6, points: int = 200) -> list[Growth]:
             due = at * points // span + 1
             rows.append((event, at / 1e9 if times else None, dict(pages)))
     return [Growth(event, seconds, group, found.get(group, 0))
-            for group in pages for event, seconds, found in rows]  # fmt: skip
+            for group in pages for event, seconds, found in rows]
 
 
 def sharing(trace: Trace, top: int = 6) -> list[Sharing]:
@@ -208,7 +208,7 @@ def picture(trace: Trace, width: int = 60) -> str:
         fills = dict(zip(labels, "█▓▒░:." + "·" * len(labels), strict=False))
         totals = {label: sum(r.pages for r in shares if r.users == label) for label in labels}
         lines += ["", "who uses them: " + "   ".join(
-            f"{fills[label]} {label} ({totals[label]:,})" for label in labels)]  # fmt: skip
+            f"{fills[label]} {label} ({totals[label]:,})" for label in labels)]
         for group in dict.fromkeys(row.group for row in shares):
             pages = {row.users: row.pages for row in shares if row.group == group}
             size, bar, so_far = sum(pages.values()), "", 0
