@@ -58,7 +58,7 @@ def joined(outputs: list) -> list:
 def picture() -> bytes:
     """The main job's chart, small, for the README."""
     from workbench import compare, scenarios
-    from workbench.cli import HEADLINES
+    from workbench.cli.main_job import HEADLINES
 
     limits = {"A": "24MiB", "B": "24MiB"}
     chart = compare(scenarios.gcc2(), HEADLINES, limits=limits, engine="interpreted").plot()

@@ -238,7 +238,7 @@ def workbench(*args: str):
 
 def refused(*args: str) -> str:
     problem = workbench(*args).exception
-    assert isinstance(problem, Mistake)
+    assert isinstance(problem, Mistake | ValueError)
     return str(problem)
 
 

@@ -89,7 +89,7 @@ def test_help_lists_the_commands_and_the_exit_codes(call):
 @pytest.mark.parametrize("command", [
     "list", "show", "run", "compare", "check", "explain", "schemes", "trace info", "trace check",
     "trace convert", "trace ops",
-])  # fmt: skip
+])
 def test_every_command_has_help(call, command):
     out, _ = call(*command.split(), "--help")
     assert f"workbench {command}" in out
@@ -162,7 +162,7 @@ def test_run_options(call, trace):
     data = json.loads(call("run", trace, "--scheme", "first_touch:lists=lru", "--limit", "A=32KiB",
                            "--limit", "B=none", "--nodes", "2", "--place", "B=1", "--set",
                            "cluster=2", "--set", "page_tables=false", "--set", "frames=5000",
-                           "--engine", "interpreted", "--json")[0])  # fmt: skip
+                           "--engine", "interpreted", "--json")[0])
     assert data["scheme"] == "first_touch:lists=lru"
     made = data["provenance"]
     assert made["limits_given"] == {"A": 8, "B": None}
@@ -331,7 +331,7 @@ def test_the_main_job(call, here):
     ("trace info missing", "no trace at missing"),
     ("trace convert small.zip out.csv", "OUT is a folder"),
     ("trace convert small.zip out --containers two", "subtrees or one"),
-])  # fmt: skip
+])
 def test_bad_input_is_2_and_says_what_would_be_right(call, trace, here, words, hint):
     before = set(os.listdir(here))
     output = ["-o", "out"] if words.startswith(("run ", "compare ")) else []
@@ -346,7 +346,7 @@ def test_bad_input_is_2_and_says_what_would_be_right(call, trace, here, words, h
     (GOLDEN.replace("PA unmap", "PB unmap"), "PB"),
     (GOLDEN.replace("owner =", "onwer ="), "did you mean owner?"),
     ("", "missing"),
-])  # fmt: skip
+])
 def test_golden_files_that_are_none(call, here, text, hint):
     (here / "bad.toml").write_text(text)
     _, err = call("check", "bad.toml", code=2)
@@ -373,7 +373,7 @@ def folder(here, trace, file, change):
     ("tasks.csv", lambda data: data.replace(b"pa,A", b"pa,Q", 1), "container"),
     ("objects.csv", lambda data: data.replace(b"file", b"fiel", 1), "file"),
     ("containers.csv", lambda data: b"\xff" + data, "UTF-8"),
-])  # fmt: skip
+])
 def test_broken_folders(call, here, trace, file, change, hint):
     name = folder(here, trace, file, change)
     for command in (("run", name), ("compare", name), ("trace", "info", name)):
@@ -403,7 +403,7 @@ def test_a_touch_outside_every_mapping(call, here, trace):
     text = (b"map,", b"mlock,")
     name = folder(here, trace, "events.csv",
                   lambda data: b"\n".join(line for line in data.split(b"\n")
-                                          if not line.startswith(text[0])))  # fmt: skip
+                                          if not line.startswith(text[0])))
     _, err = call("run", name, code=2)
     assert "event 1: task pa touches page 0 of lib, which it has not mapped" in err
     assert "has not mapped" in call("trace", "check", name, code=2)[0]
@@ -416,7 +416,7 @@ def test_zone_sets():
     assert [(s.containers, s.frames, s.paths, s.pooled) for s in found] == [
         (("A", "B"), 60, usual, False), (("C",), 9, ("srv:/export", "/usr"), False),
         (("D",), 0, usual, True),
-    ]  # fmt: skip
+    ]
 
 
 def test_a_pool_from_the_command_line(call):
@@ -432,7 +432,7 @@ def test_output_that_cannot_be_written_is_3(call, here, trace):
         f"run {trace} -o file", f"run {trace} -o file/sub", f"compare {trace} -o file",
         f"run {trace} --events missing/events.csv", f"trace convert {trace} missing/t.zip",
         f"report {trace} --schemes none --no-pdf -o file/sub",
-    ):  # fmt: skip
+    ):
         _, err = call(*words.split(), code=3)
         assert "cannot write" in err
     assert (here / "file").read_text() == "mine"
@@ -460,7 +460,7 @@ def interrupt(*_, **__):
     ("workbench.results.run.simulate", "run small.zip -o out"),
     ("workbench.results.run.simulate", ""),
     ("workbench.charts.export.chart_bytes", "run small.zip -o out"),
-    ("workbench.charts.save_chart", ""),
+    ("workbench.charts.export.chart_bytes", ""),
     ("os.replace", "run small.zip --events events.csv"),
     ("os.replace", "trace convert small.zip t.zip"),
 ])
@@ -522,9 +522,9 @@ def test_a_full_disk_is_3(here, words):
 ])
 def test_help_and_list_import_nothing_heavy(here, words, heavy):
     code = ("import sys, time; t = time.perf_counter(); from workbench.cli import main; main();"
-            "print(time.perf_counter() - t, *sys.modules, file=sys.stderr)")  # fmt: skip
+            "print(time.perf_counter() - t, *sys.modules, file=sys.stderr)")
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True,
-                          env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)  # fmt: skip
+                          env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
     seconds, *modules = done.stderr.split()
     heavy = heavy | {"numpy", "numba", "pandas", "matplotlib", "pyarrow", "rich"}
     assert not heavy & set(modules)

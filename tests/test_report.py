@@ -120,6 +120,8 @@ def test_the_command_names_its_mistakes(tmp_path):
 
     wrong = run("gcc22", "-o", "x")
     assert wrong.returncode == 2 and "did you mean gcc2" in wrong.stderr
+    ignored = run("shared_page", "-o", "x", "--set", "frames=9")
+    assert ignored.returncode == 2 and "its own machine" in ignored.stderr
     (tmp_path / "file").write_text("")
     assert run("shared_page", "-o", "file").returncode == 3
     good = run("shared_page", "--schemes", "none,first_touch", "-o", "out", "--no-pdf")

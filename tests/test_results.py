@@ -1,6 +1,7 @@
 """Runs, comparisons, tables and sentences, against small traces worked out by hand."""
 
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from workbench import Machine, Trace, TraceBuilder, compare, replay, schemes
 from workbench.results import units
+from workbench.results.export import write_files
 
 GCC2 = Path(__file__).parents[1] / "datasets" / "gcc2.zip"
 SUM_IS_MAPPED = ["first_touch", "hand_over", "beancounter", "fraction"]
@@ -394,3 +396,12 @@ def test_dual_count_shows_both_numbers():
     bills = result["dual_count"].table().query("metric == 'bill' and container == 'A'")
     assert bills["value"].iloc[-1] == 6 and set(bills["unit"]) == {"pages"}
     assert "bill" not in set(result["first_touch"].table()["metric"])
+
+
+@pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="no file system at /dev/shm")
+def test_files_go_into_a_folder_that_is_a_file_system_of_its_own():
+    name = f"workbench-test-{os.getpid()}.txt"
+    try:
+        assert write_files("/dev/shm", {name: b"here"})[0].read_bytes() == b"here"
+    finally:
+        Path("/dev/shm", name).unlink(missing_ok=True)

@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from workbench.charts import dressed, figure_of
 from workbench.charts.export import chart_bytes
 from workbench.charts.style import SIZES, THEMES
 from workbench.results import compare
-from workbench.results.comparison import Comparison
+from workbench.results.comparison import Comparison, Progress, part_of
 from workbench.results.export import json_bytes, table_files, write_files
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -54,7 +54,7 @@ def report(
     schemes: Iterable[str] | None,
     folder: str | Path,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     pdf: bool = True,
     **same: Any,
 ) -> list[Path]:
@@ -63,17 +63,11 @@ def report(
     `same` goes to `compare` (limits, machine, knobs). The folder appears whole or not at all; in
     one that is there, files of the same names are replaced. Raises ValueError as `compare` does.
     """
-    sources, parts = list(sources), []
+    sources = list(sources)
     if not sources:
         raise ValueError("report: no scenario given")
-    for i, source in enumerate(sources):
-        told = None
-        if progress:
-
-            def told(done: int, total: int, i: int = i) -> None:
-                progress(i * total + done, len(sources) * total)
-
-        parts.append(compare(source, schemes, progress=told, **same))
+    parts = [compare(source, schemes, progress=part_of(progress, i, len(sources)), **same)
+             for i, source in enumerate(sources)]
     files = tables_of(parts)
     charts = {}
     for name, part in zip(names_of(parts), parts, strict=True):

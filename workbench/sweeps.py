@@ -14,7 +14,6 @@ import itertools
 import json
 import os
 import sqlite3
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -429,15 +428,11 @@ def plain(value: Any) -> Any:
 
 
 def write(table: Any, target: Path, scenario: str) -> None:
-    """Under another name first, then renamed."""
-    from workbench.results.export import csv_bytes, parquet_bytes
+    """Whole or not at all."""
+    from workbench.results.export import csv_bytes, parquet_bytes, write_files
 
     about = {"scenario": scenario, "code": sources()}
     data = csv_bytes(table) if target.suffix == ".csv" else parquet_bytes(table, about)
     if data is None:
         raise ValueError(f"{target.name}: Parquet needs pyarrow (extra: parquet); or use .csv")
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    with os.fdopen(handle, "wb") as out:
-        out.write(data)
-    os.chmod(name, 0o644)
-    os.replace(name, target)
+    write_files(target.parent, {target.name: data})

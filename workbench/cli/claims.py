@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .options import Json
 from .text import Mistake, Progress, counted, grid, say, show_json, wrapped, write_file
 
 Claims = Annotated[list[str] | None, typer.Argument(metavar="[CLAIM ...]", show_default=False)]
@@ -29,7 +30,7 @@ def claims(
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE.html", help="One page to send around.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """What was claimed in the debate, and the verdict on each claim.
 
@@ -42,10 +43,7 @@ def claims(
 
     if verdict is not None and verdict not in VERDICTS:
         raise Mistake(f"unknown verdict {verdict!r}{did_you_mean(verdict, VERDICTS)}")
-    try:
-        chosen = [ledger.get(name) for name in claim] if claim else ledger.load()
-    except ValueError as problem:
-        raise Mistake(str(problem)) from None
+    chosen = [ledger.get(name) for name in claim] if claim else ledger.load()
     chosen = [c for c in chosen if question in (None, c.question) and (who or "") in c.who]
     before = {s.claim.id: s for s in ([] if write else ledger.stored(chosen))}
     if claim or run or write:

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from .options import Json
 from .source import guess
-from .text import Mistake, grid, say, show_json, wrapped
+from .text import Mistake, grid, records, say, show_json, wrapped
 
 
 def counters(
@@ -26,8 +27,8 @@ def counters(
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Up to 256 threads, with costs (15 s).")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:  # fmt: skip
+    as_json: Json = False,
+) -> None:
     """Which form of counter keeps a limit.
 
     Every order in which two or three actors can take their atomic steps is tried in small cases:
@@ -65,21 +66,21 @@ def counters(
         show_json([verdict_record(v) for row in verdicts.values() for v in row])
         return
     print(grid(["form", "is", "source"],
-               [(name, title(name), FORMS[name]().SOURCE) for name in names]) + "\n")  # fmt: skip
+               [(name, title(name), FORMS[name]().SOURCE) for name in names]) + "\n")
     print(grid(["property", "means"], [(k, p.means) for k, p in PROPERTIES.items()]) + "\n")
     print(grid(["form", *PROPERTIES], (
         [name, *("proved" if v.proved else f"in {len(v.story)}" for v in row)]
         for name, row in verdicts.items()
-    )) + "\n")  # fmt: skip
+    )) + "\n")
     for v in (v for row in verdicts.values() for v in row):
         said = published(v.form, v.property)
         if said and said.holds != v.proved and switch == "anywhere":
             print(wrapped(f"{v.form} {v.property}: {'yes' if said.holds else 'no'} according to "
-                          f"{said.source}; but {BECAUSE[v.form, v.property]}."))  # fmt: skip
+                          f"{said.source}; but {BECAUSE[v.form, v.property]}."))
     states = sum(v.states for row in verdicts.values() for v in row)
     print(wrapped(f'"in 5": refuted, the shortest story has 5 steps (--story FORM PROPERTY). '
                   f"{states} states of {max(len(p.cases) for p in PROPERTIES.values())} cases or "
-                  "fewer; a proof is for these cases."))  # fmt: skip
+                  "fewer; a proof is for these cases."))
 
 
 def simulated(as_json: bool) -> None:
@@ -90,8 +91,7 @@ def simulated(as_json: bool) -> None:
     for name, compute in tables():
         say(f"{name} ...")
         title, columns, rows = compute()
-        done[name] = {"title": title,
-                      "rows": [dict(zip(columns, row, strict=True)) for row in rows]}  # fmt: skip
+        done[name] = {"title": title, "rows": records(columns, rows)}
         if not as_json:
             print(wrapped(title) + "\n" + grid(columns, rows) + "\n", flush=True)
     if as_json:
@@ -108,4 +108,4 @@ def verdict_record(verdict: object) -> dict:
         **data, "proved": case is None, "steps": len(data["story"]),
         "case": verdict.case.title if case else None,  # type: ignore[attr-defined]
         "story": [row._asdict() for row in verdict.story],  # type: ignore[attr-defined]
-    }  # fmt: skip
+    }

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .text import Mistake, Trouble, counted, say
+from .text import Mistake, Trouble, check_ending, check_parent, counted, save_trace, say
 
 
 def commands_of(container: str | None, words: list[str]) -> list[Any]:
@@ -74,10 +74,8 @@ def record(
     groups = commands_of(container, command)
     if subtrees and len(groups) > 1:
         raise Mistake("--subtrees is for one command; --container is for several")
-    if output.name.endswith((".rec", ".xz", ".csv", ".json", ".toml")):
-        raise Mistake(f"{output}: FILE is *.zip, *.parquet, or a folder (no ending)")
-    if not output.absolute().parent.is_dir():
-        raise Trouble(f"cannot write {output}: no folder {output.absolute().parent}")
+    check_ending(output, "FILE")
+    check_parent(output)
     try:
         made = run(
             groups, limit=limit_events, subtrees=subtrees, anonymize=anonymize,
@@ -87,12 +85,7 @@ def record(
         raise Mistake(str(problem)) from problem
     except Missing as problem:
         raise Trouble(str(problem)) from problem
-    try:
-        made.trace.save(output)
-    except (FileExistsError, IsADirectoryError) as problem:
-        raise Mistake(str(problem)) from problem
-    except OSError as problem:
-        raise Trouble(f"cannot write {output}: {problem.strerror or problem}") from problem
+    save_trace(made.trace, output)
     say(summary(made, output))
     if made.interrupted:
         raise typer.Exit(130)

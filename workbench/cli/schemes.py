@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from .options import Json
 from .text import grid, say, show_json
 
 schemes_app = typer.Typer(help="What each scheme does and promises; check one; write your own.")
@@ -14,7 +15,7 @@ schemes_app = typer.Typer(help="What each scheme does and promises; check one; w
 @schemes_app.callback(invoke_without_command=True)
 def schemes_command(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """What each scheme does and promises.
 

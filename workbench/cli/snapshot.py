@@ -7,8 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
+from .options import Engine, Json
 from .source import chosen_schemes
-from .text import Mistake, Progress, Trouble, counted, grid, say, show_json, wrapped
+from .text import (
+    Mistake,
+    Progress,
+    Trouble,
+    counted,
+    grid,
+    records,
+    save_trace,
+    say,
+    show_json,
+    wrapped,
+)
 
 USUAL = ("cgroup_v2", "first_touch", "fraction", "every_container", "every_mapping")
 
@@ -23,14 +35,12 @@ def snapshot(
     scheme: Annotated[
         list[str] | None, typer.Option(help="Repeatable, or all; a few when none is given.")
     ] = None,
-    engine: Annotated[
-        str, typer.Option(help="compiled, interpreted, or auto: by size of the trace.")
-    ] = "auto",
+    engine: Engine = "auto",
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Save it as a trace, for `compare`."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Who would be charged for what runs on this machine now?
 
@@ -48,17 +58,12 @@ def snapshot(
     except taken.ptrace.Missing as problem:
         raise Trouble(str(problem)) from problem
     if output:
-        try:
-            found.trace.save(output)
-        except (FileExistsError, IsADirectoryError) as problem:
-            raise Mistake(str(problem)) from problem
-        except OSError as problem:
-            raise Trouble(f"cannot write {output}: {problem.strerror or problem}") from problem
+        save_trace(found.trace, output)
         say(f"{counted(len(found.trace), 'event')} in {output}")
     columns, rows = table(found, names, engine)
     if as_json:
         show_json({"grouped_by": group_by, "unit": "KiB", "unreadable": found.unreadable,
-                   "containers": [dict(zip(columns, row, strict=True)) for row in rows],
+                   "containers": records(columns, rows),
                    "processes": [vars(process) for process in found.processes],
                    "provenance": found.trace.header["provenance"]})
         return

@@ -110,6 +110,7 @@ class Source:
     ):
         from workbench import scenarios
         from workbench.kernel import Knobs, Machine, choose
+        from workbench.results.comparison import NamedTrace
 
         self.places = {
             box: number(node, f"--place {box}")
@@ -125,7 +126,7 @@ class Source:
             trace = read_trace(given, scenarios.names())
             machine = Machine(nodes=nodes or 1 + max((t.node for t in trace.tasks), default=0))
             self.trace = self.placed(trace, machine.nodes)
-            self.thing = Named(trace_name(given), self.trace)
+            self.thing = NamedTrace(trace_name(given), self.trace)
         knobs: dict[str, Any] = {}
         of_machine: dict[str, Any] = {}
         known = {f.name: f.default for f in fields(Knobs)}
@@ -182,13 +183,6 @@ class Source:
             replace(t, node=self.places.get(t.container, t.node)) for t in trace.tasks
         ]
         return moved
-
-
-class Named:
-    """A trace with its file's name, for `replay` and `compare`."""
-
-    def __init__(self, name: str, trace: Any):
-        self.name, self.trace = name, trace
 
 
 def trace_name(given: str) -> str:

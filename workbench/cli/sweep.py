@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .options import Schemes
 from .source import chosen_schemes, guess, like, number, pairs, parameter
 from .text import Mistake, counted, grid, say, wrapped
 
@@ -23,9 +24,7 @@ Over = Annotated[
 def sweep(
     what: What,
     over: Over = None,
-    scheme: Annotated[
-        list[str] | None, typer.Option(help="Repeatable; all of them when none is given.")
-    ] = None,
+    scheme: Schemes = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE.parquet", help="Or .csv; written whole at the "
@@ -51,37 +50,13 @@ def sweep(
 
     One tidy table, a number a row. Points already finished are never computed again.
     """
-    from tqdm import tqdm
-
-    from workbench.sweeps import sweep as run
-
-    axes = {name: values_of(what, name, text) for name, text in
-            pairs(over, "--over", "AXIS=V1,V2,...").items()}
-    if deals:
-        if "deal" in axes:
-            raise Mistake("--deals and --over deal=... say the same; give one of them")
-        axes["deal"] = [None, *range(1, deals + 1)]
+    axes = axes_of(what, over, deals)
     if chart and not deals:
         raise Mistake("--chart draws arrival orders: add --deals 200")
     names = chosen_schemes(scheme)
     if output is None and not sys.stdout.isatty():
         say("the table is not kept; -o FILE.parquet keeps it")
-    with tqdm(total=0, unit=" points", delay=1, leave=False, disable=None) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        try:
-            table = run(what, axes, names, file=output, workers=workers, dask=dask,
-                        restart=restart, progress=progress)
-        except ValueError as problem:
-            raise Mistake(str(problem)) from problem
-        except KeyboardInterrupt:
-            if output:
-                bar.close()
-                say(f"what is done is kept in {output}.partial; the same command goes on")
-            raise
+    table = watched(what, axes, names, output, workers=workers, dask=dask, restart=restart)
     if what == "all":
         library(table, list(axes))
     else:
@@ -95,6 +70,38 @@ def sweep(
         files = figure.save(chart)
         print(wrapped(figure.sentence))
         say(f"{counted(len(files), 'file')}: {chart}.*")
+
+
+def axes_of(what: str, over: list[str] | None, deals: int) -> dict[str, list[Any]]:
+    """The grid: what `--over` says, and the arrival orders."""
+    given = pairs(over, "--over", "AXIS=V1,V2,...")
+    axes = {name: values_of(what, name, text) for name, text in given.items()}
+    if deals:
+        if "deal" in axes:
+            raise Mistake("--deals and --over deal=... say the same; give one of them")
+        axes["deal"] = [None, *range(1, deals + 1)]
+    return axes
+
+
+def watched(what: str, axes: dict, names: list[str], output: Path | None, **options: Any) -> Any:
+    """The sweep's table, with a bar while it is made."""
+    from tqdm import tqdm
+
+    from workbench.sweeps import sweep as run
+
+    with tqdm(total=0, unit=" points", delay=1, leave=False, disable=None) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        try:
+            return run(what, axes, names, file=output, progress=progress, **options)
+        except KeyboardInterrupt:
+            if output:
+                bar.close()
+                say(f"what is done is kept in {output}.partial; the same command goes on")
+            raise
 
 
 def values_of(what: str, axis: str, text: str) -> list[Any]:

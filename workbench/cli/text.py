@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import json
 import os
-import shutil
 import sys
-import tempfile
 import textwrap
 import time
 from collections.abc import Iterable, Iterator
@@ -73,14 +69,6 @@ def wrapped(sentence: str) -> str:
     return textwrap.fill(sentence, 100, break_long_words=False, break_on_hyphens=False)
 
 
-def csv_text(columns: Iterable[str], rows: Iterable[Iterable]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return out.getvalue()
-
-
 class Progress:
     """One line on stderr, once the work has taken a second; a counter where there is a terminal."""
 
@@ -101,64 +89,60 @@ class Progress:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
+def records(columns: Iterable[str], rows: Iterable[Iterable]) -> list[dict[str, Any]]:
+    """The rows of a table, for JSON."""
+    columns = list(columns)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
 # ---- files ---------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def folder_to(target: Path) -> Iterator[Path]:
-    """A new folder to fill; its files move to `target` when all of them are there."""
+def writing(what: object) -> Iterator[None]:
+    """Around what writes files: what the system refuses is said with what was to be written."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists() and not target.is_dir():
-            raise Trouble(f"cannot write to {target}: it is a file, a folder is needed")
-        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        yield
     except OSError as problem:
-        raise Trouble(f"cannot write to {target}: {problem.strerror}") from problem
-    try:
-        yield work
-        if not target.exists():
-            work.chmod(0o777 & ~umask())
-            os.replace(work, target)
-        else:
-            for path in sorted(work.rglob("*")):
-                place = target / path.relative_to(work)
-                if path.is_dir():
-                    place.mkdir(exist_ok=True)
-                else:
-                    os.replace(path, place)
-    except OSError as problem:
-        raise Trouble(f"cannot write to {target}: {problem.strerror or problem}") from problem
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        raise Trouble(f"cannot write {what}: {problem.strerror or problem}") from problem
 
 
-def umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def check_parent(file: Path) -> None:
+    if not file.absolute().parent.is_dir():
+        raise Trouble(f"cannot write {file}: no folder {file.absolute().parent}")
 
 
-def write_file(target: Path, text: str) -> None:
-    """Write beside the target, then rename."""
-    if target.is_dir():
-        raise Trouble(f"cannot write {target}: it is a folder")
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    except OSError as problem:
-        raise Trouble(f"cannot write {target}: {problem.strerror}") from problem
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as out:
-            out.write(text)
-        Path(name).chmod(0o666 & ~umask())
-        os.replace(name, target)
-    except OSError as problem:
-        raise Trouble(f"cannot write {target}: {problem.strerror}") from problem
-    finally:
-        Path(name).unlink(missing_ok=True)
+def check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise Trouble(f"cannot write to {folder}: it is a file, a folder is needed")
+
+
+def check_ending(trace: Path, word: str) -> None:
+    if trace.name.endswith((".rec", ".xz", ".csv", ".json", ".toml")):
+        raise Mistake(f"{trace}: {word} is a folder (no ending), *.zip or *.parquet")
+
+
+def write_file(file: Path, text: str) -> None:
+    from workbench.results.export import write_files
+
+    if file.is_dir():
+        raise Trouble(f"cannot write {file}: it is a folder")
+    check_parent(file)
+    with writing(file):
+        write_files(file.parent, {file.name: text.encode()})
+
+
+def save_trace(trace: Any, path: Path) -> None:
+    with writing(path):
+        try:
+            trace.save(path)
+        except (FileExistsError, IsADirectoryError) as problem:  # something else is there
+            raise Mistake(str(problem)) from problem
 
 
 def save(result: Any, folder: Path) -> None:
     """Tables, charts and provenance of a run or a comparison."""
-    with folder_to(folder) as work:
-        files = len(result.save(work))
+    check_folder(folder)
+    with writing(f"to {folder}"):
+        files = len(result.save(folder))
     say(f"{counted(files, 'file')} in {folder}{os.sep}")

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .text import Mistake, Progress, Trouble, grid, say, show_json, wrapped
+from .options import Json
+from .text import Progress, Trouble, grid, say, show_json, wrapped
 
 
 def validate(
@@ -27,7 +28,7 @@ def validate(
     swap: Annotated[
         bool, typer.Option("--swap", help="With a swap area of 16 MiB for the run (live, root).")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Run scenarios on a real kernel and compare.
 
@@ -47,8 +48,6 @@ def validate(
         )
     except live.Unavailable as problem:
         raise Trouble(f"--host {host}: {problem}") from problem
-    except (live.CaptureError, live.Inexpressible) as problem:
-        raise Mistake(str(problem)) from problem
     progress.close()
     if as_json:
         show_json({"sentence": result.sentence(), "rows": result.records()})

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import tempfile
 import zipfile
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from workbench.results.export import write_files
 from workbench.trace import Trace
 
 SCHEMA = "workbench-capture/1"
@@ -75,26 +75,20 @@ class Capture:
         return [row for _, row in sorted(found, key=lambda pair: pair[0])]
 
     def save(self, path: str | Path) -> None:
-        """One zip: capture.json, measured.csv, trace.zip. Written beside `path`, then renamed."""
-        path = Path(path)
-        text = io.StringIO()
+        """One zip: capture.json, measured.csv, trace.zip. Appears whole or not at all."""
+        text, whole, path = io.StringIO(), io.BytesIO(), Path(path)
         csv.writer(text, lineterminator="\n").writerows(self.lines())
         head = {"schema": SCHEMA} | {key: getattr(self, key) for key in META}
         with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
-            whole, trace = Path(folder, "whole.zip"), Path(folder, "trace.zip")
+            trace = Path(folder, "trace.zip")
             self.trace.save(trace)
-            with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as out:
-                for name, data in (
-                    ("capture.json", json.dumps(head, indent=1).encode()),
-                    ("measured.csv", text.getvalue().encode()),
-                    ("trace.zip", trace.read_bytes()),
-                ):
-                    entry = zipfile.ZipInfo(name)  # a fixed date: same numbers, same bytes
-                    entry.compress_type = zipfile.ZIP_DEFLATED
-                    out.writestr(entry, data)
-            work = path.with_name(f".{path.name}.new")
-            work.write_bytes(whole.read_bytes())
-            os.replace(work, path)
+            files = {"capture.json": json.dumps(head, indent=1).encode(),
+                     "measured.csv": text.getvalue().encode(), "trace.zip": trace.read_bytes()}
+        with zipfile.ZipFile(whole, "w") as out:
+            for name, data in files.items():
+                entry = zipfile.ZipInfo(name)  # a fixed date: same numbers, same bytes
+                out.writestr(entry, data, zipfile.ZIP_DEFLATED)
+        write_files(path.parent, {path.name: whole.getvalue()})
 
     @classmethod
     def load(cls, path: str | Path) -> Capture:

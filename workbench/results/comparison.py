@@ -13,12 +13,14 @@ from workbench.kernel import did_you_mean
 from . import explain, tables
 from .run import Run, charts, html, provenance, replay
 
+Progress = Callable[[int, int], None]  # (done, in all)
+
 
 def compare(
     source,
     schemes: str | Iterable[str] | None = None,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     **same: Any,
 ) -> Comparison:
     """Replay one scenario (or trace) under several schemes (None: under all).
@@ -35,16 +37,15 @@ def compare(
         raise ValueError("compare: no scheme given")
     if isinstance(source, (str, Path)):
         source = NamedTrace.load(source)
-    runs: list[Run] = []
-    for i, scheme in enumerate(found.values()):
-        told = None
-        if progress:
+    return Comparison([
+        replay(source, scheme, progress=part_of(progress, i, len(found)), **same)
+        for i, scheme in enumerate(found.values())
+    ])
 
-            def told(done: int, total: int, i: int = i) -> None:
-                progress(i * total + done, len(found) * total)
 
-        runs.append(replay(source, scheme, progress=told, **same))
-    return Comparison(runs)
+def part_of(progress: Progress | None, i: int, parts: int) -> Progress | None:
+    """What part `i` of so many equal parts of the work tells its progress to."""
+    return progress and (lambda done, total: progress(i * total + done, parts * total))
 
 
 @dataclass(frozen=True)

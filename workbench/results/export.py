@@ -50,13 +50,15 @@ def write_files(folder: str | Path, files: dict[str, bytes]) -> list[Path]:
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; a folder is needed")
+    there = folder.is_dir()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    beside = folder if there else folder.parent  # where a rename can reach the folder
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=beside))
     try:
         for name, data in files.items():
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_bytes(data)
-        if folder.exists():
+        if there:
             for name in files:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(work / name, folder / name)

@@ -61,8 +61,8 @@ def _texts(trace: Trace) -> dict[str, str]:
     for table, row_type in TABLES.items():
         names = [f.name for f in fields(row_type)]
         rows = ([_cell(getattr(row, name)) for name in names] for row in getattr(trace, table))
-        texts[f"{table}.csv"] = _csv(names, rows)
-    texts["events.csv"] = _csv(
+        texts[f"{table}.csv"] = csv_text(names, rows)
+    texts["events.csv"] = csv_text(
         [*EVENTS] + ["time_ns"] * (trace.time_ns is not None), _event_rows(trace)
     )
     return texts
@@ -83,7 +83,8 @@ def _event_rows(trace: Trace) -> Iterable[tuple]:
         yield (ops[o], tasks[t], names[o][g], *pages, trace.values[v], *ns)
 
 
-def _csv(names: list[str], rows: Iterable[Iterable]) -> str:
+def csv_text(names: Iterable[str], rows: Iterable[Iterable]) -> str:
+    """A table as CSV."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)
