@@ -1,6 +1,6 @@
 """Finding every defect of a trace: which row and column, the value, and what was expected.
 
-`check_event` knows the rules of one event. Small traces run it on every row; with numpy at hand a
+`_Checker` knows the rules of one event. Small traces run it on every row; with numpy at hand a
 vectorised filter first picks the rows that may be wrong (a superset), so that millions of good rows
 cost no Python loop and the messages have one source.
 """
@@ -10,16 +10,17 @@ from __future__ import annotations
 import difflib
 import json
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from itertools import islice
 from typing import Any
 
-from .language import BIRTHS, KINDS, LANGUAGE, SHARING, Op, control_write
+from .language import BIRTHS, KINDS, LANGUAGE, SHARING, Op, Spec, control_write
 from .model import BLANK, COLUMNS, SCHEMA, Defect, Trace, TraceError
 
 MOST = 2**31 - 1  # pages of an object, count, limits on counts
-FILTER_FROM = 100_000  # events from which numpy's filter pays for its import
+FILTER_FROM = 30_000  # events from which numpy's filter pays for its import
+Problem = tuple[str, Any, str]  # column, the value there, what was expected
 _SPAN = {"b": (-(2**7), 2**7 - 1), "i": (-(2**31), MOST), "q": (-(2**63), 2**63 - 1)}
 
 
@@ -183,7 +184,7 @@ def _events(trace: Trace, skip: frozenset[int]) -> Iterator[Defect]:
     for i in life:
         which = target[i] if op[i] in BIRTHS else task[i]
         {Op.exit: ended, Op.reap: reaped}.get(op[i], born).setdefault(int(which), i)
-    check = _checker(trace, born, ended, reaped)
+    check = _Checker(trace, born, ended, reaped)
     homes: dict[str, int] = {}
     for i in trace.rows(Op.mkdir):
         if 0 <= target[i] < len(trace.containers):
@@ -218,109 +219,106 @@ def value_problem(kind: str, text: str, sharing: tuple[str, ...] = ()) -> str:
     return ""
 
 
-def _checker(trace: Trace, born: dict, ended: dict, reaped: dict) -> Callable[[int], list[Defect]]:
-    """A function listing the defects of event i (0-based)."""
-    objects, tasks, values = trace.objects, trace.tasks, trace.values
-    op, task, target, page, count, value = (getattr(trace, name) for name in COLUMNS)
-    times = trace.time_ns
-    specs = {int(o): (o, spec, trace.targets(o)) for o, spec in LANGUAGE.items()}
-    last = len(Op) - 1
+class _Checker:
+    """Finds the defects of one event, column by column: each names its column, the value there,
+    and what was expected. The rows at which tasks are born, end and are reaped are known."""
 
-    def check(i: int) -> list[Defect]:
-        found: list[Defect] = []
+    def __init__(self, trace: Trace, born: dict, ended: dict, reaped: dict) -> None:
+        self.trace, self.born, self.ended, self.reaped = trace, born, ended, reaped
+        self.specs = {int(o): (o, spec, trace.targets(o)) for o, spec in LANGUAGE.items()}
 
-        def bad(name: str, cell: Any, expected: str) -> None:
-            found.append(Defect("events", i + 1, name, cell, expected))
+    def __call__(self, i: int) -> Iterator[Defect]:
+        """Event i (0-based)."""
+        number = self.trace.op[i]
+        if number not in self.specs:
+            found = [("op", int(number), f"is not an op (0..{len(Op) - 1})")]
+        else:
+            op, spec, table = self.specs[number]
+            found = [*self.task(i, op, spec), *self.target(i, op, spec, table)]
+            whole = None
+            if spec.target == "object" and 0 <= self.trace.target[i] < len(table):
+                whole = table[self.trace.target[i]]
+            found += [*self.run(i, op, spec, whole), *self.value(i, op, spec, whole)]
+            if self.trace.time_ns is not None:
+                found += self.time(i)
+        for name, cell, expected in found:
+            yield Defect("events", i + 1, name, cell, expected)
 
-        if op[i] not in specs:
-            bad("op", int(op[i]), f"is not an op (0..{last})")
-            return found
-        o, spec, table = specs[op[i]]
-        t, g, p, n, v = task[i], target[i], page[i], count[i], value[i]
+    def task(self, i: int, op: Op, spec: Spec) -> Iterator[Problem]:
+        t, tasks = self.trace.task[i], self.trace.tasks
+        known = 0 <= t < len(tasks)
         if not spec.task:
             if t != -1:
-                bad(
-                    "task",
-                    tasks[t].name if 0 <= t < len(tasks) else int(t),
-                    f"must be blank for {o.name}",
-                )
+                yield "task", tasks[t].name if known else int(t), f"must be blank for {op.name}"
         elif t == -1:
-            bad("task", None, f"missing, {o.name} needs a task")
-        elif not 0 <= t < len(tasks):
-            bad("task", int(t), f"is not a task (0..{len(tasks) - 1})")
-        else:
-            name = tasks[t].name
-            if born.get(t, -1) >= i:
-                bad("task", name, f"does not exist before its fork in row {born[t] + 1}")
-            elif o == Op.reap:
-                # a task that never exits in the trace may have been killed: the engine knows
-                if i < ended.get(t, -1):
-                    bad("task", name, f"only exits in row {ended[t] + 1}")
-                elif reaped[t] < i:
-                    bad("task", name, f"was already reaped in row {reaped[t] + 1}")
-            elif ended.get(t, i) < i:
-                bad("task", name, f"already exited in row {ended[t] + 1}")
-        whole = None
+            yield "task", None, f"missing, {op.name} needs a task"
+        elif not known:
+            yield "task", int(t), f"is not a task (0..{len(tasks) - 1})"
+        elif self.born.get(t, -1) >= i:
+            born = self.born[t] + 1
+            yield "task", tasks[t].name, f"does not exist before its fork in row {born}"
+        elif op == Op.reap:
+            # a task that never exits in the trace may have been killed: the engine knows
+            if i < self.ended.get(t, -1):
+                yield "task", tasks[t].name, f"only exits in row {self.ended[t] + 1}"
+            elif self.reaped[t] < i:
+                yield "task", tasks[t].name, f"was already reaped in row {self.reaped[t] + 1}"
+        elif self.ended.get(t, i) < i:
+            yield "task", tasks[t].name, f"already exited in row {self.ended[t] + 1}"
+
+    def target(self, i: int, op: Op, spec: Spec, table: list) -> Iterator[Problem]:
+        g = self.trace.target[i]
         if not spec.target:
             if g != -1:
-                bad("target", int(g), f"must be blank for {o.name}")
+                yield "target", int(g), f"must be blank for {op.name}"
         elif g == -1:
-            bad(
-                "target",
-                None,
-                f"missing, {o.name} needs {'an' if spec.target[0] == 'o' else 'a'} {spec.target}",
-            )
+            a = "an" if spec.target[0] == "o" else "a"
+            yield "target", None, f"missing, {op.name} needs {a} {spec.target}"
         elif not 0 <= g < len(table):
-            bad("target", int(g), f"is not {spec.target} 0..{len(table) - 1}")
-        elif spec.target == "object":
-            whole = objects[g]
-            if whole.kind not in spec.kinds:
-                bad(
-                    "target",
-                    whole.name,
-                    f"is of kind {whole.kind}; {o.name} takes {', '.join(spec.kinds)}",
-                )
-        elif spec.target == "task" and born[g] < i:
-            bad("target", table[g].name, f"was already created in row {born[g] + 1}")
+            yield "target", int(g), f"is not {spec.target} 0..{len(table) - 1}"
+        elif spec.target == "object" and table[g].kind not in spec.kinds:
+            takes = f"is of kind {table[g].kind}; {op.name} takes {', '.join(spec.kinds)}"
+            yield "target", table[g].name, takes
+        elif spec.target == "task" and self.born[g] < i:
+            yield "target", table[g].name, f"was already created in row {self.born[g] + 1}"
+
+    def run(self, i: int, op: Op, spec: Spec, whole: Any) -> Iterator[Problem]:
+        """Columns page and count: a run of pages that the object has, or blank."""
+        p, n = int(self.trace.page[i]), int(self.trace.count[i])
         if not spec.run:
             if p != 0:
-                bad("page", int(p), f"must be blank for {o.name}")
+                yield "page", p, f"must be blank for {op.name}"
             if n != 1:
-                bad("count", int(n), f"must be blank for {o.name}")
-        else:
-            if p < 0:
-                bad("page", int(p), "is negative")
-            if n < 1:
-                bad("count", int(n), "is below 1")
-            elif o == Op.io_error and n != 1:
-                bad("count", int(n), "must be 1 for io_error")
-            if whole and p >= 0 and p >= whole.pages:
-                bad("page", int(p), f"is beyond object {whole.name} ({_range(whole.pages)})")
-            elif whole and p >= 0 and n >= 1 and int(p) + int(n) > whole.pages:
-                bad(
-                    "count",
-                    int(n),
-                    f"from page {p} runs beyond object {whole.name} ({_range(whole.pages)})",
-                )
+                yield "count", n, f"must be blank for {op.name}"
+            return
+        if p < 0:
+            yield "page", p, "is negative"
+        if n < 1:
+            yield "count", n, "is below 1"
+        elif op == Op.io_error and n != 1:
+            yield "count", n, "must be 1 for io_error"
+        if whole and p >= whole.pages and p >= 0:
+            yield "page", p, f"is beyond object {whole.name} ({_range(whole.pages)})"
+        elif whole and p >= 0 and n >= 1 and p + n > whole.pages:
+            beyond = f"runs beyond object {whole.name} ({_range(whole.pages)})"
+            yield "count", n, f"from page {p} {beyond}"
+
+    def value(self, i: int, op: Op, spec: Spec, whole: Any) -> Iterator[Problem]:
+        v, values = self.trace.value[i], self.trace.values
         if not 0 <= v < len(values):
-            bad("value", int(v), f"is not value 0..{len(values) - 1}")
+            yield "value", int(v), f"is not value 0..{len(values) - 1}"
         elif spec.value != "sharing" or (whole and whole.kind in spec.kinds):
             problem = value_problem(spec.value, values[v], SHARING[whole.kind] if whole else ())
             if problem:
-                bad(
-                    "value",
-                    values[v] or "(blank)",
-                    problem + (f" for {o.name}" if not spec.value else ""),
-                )
-        if times is not None and (times[i] < 0 or (i and times[i] < times[i - 1])):
-            bad(
-                "time_ns",
-                int(times[i]),
-                "is before the previous event" if times[i] >= 0 else "is negative",
-            )
-        return found
+                where = "" if spec.value else f" for {op.name}"
+                yield "value", values[v] or "(blank)", problem + where
 
-    return check
+    def time(self, i: int) -> Iterator[Problem]:
+        times = self.trace.time_ns
+        if times[i] < 0:
+            yield "time_ns", int(times[i]), "is negative"
+        elif i and times[i] < times[i - 1]:
+            yield "time_ns", int(times[i]), "is before the previous event"
 
 
 def _range(pages: int) -> str:
@@ -339,7 +337,7 @@ def _numpy(events: int) -> Any:
 
 def _suspects(np: Any, trace: Trace, born: dict, ended: dict) -> list[int]:
     """Rows that may have a defect: all that do, and every life-cycle row."""
-    op, task, target, page, count, value = (np.asarray(getattr(trace, name)) for name in COLUMNS)
+    op, task, target, page, count, _ = (np.asarray(getattr(trace, name)) for name in COLUMNS)
     n = len(op)
     wrong = (op < 0) | (op >= len(Op))
     op = np.where(wrong, Op.age, op)
@@ -373,29 +371,33 @@ def _suspects(np: Any, trace: Trace, born: dict, ended: dict) -> list[int]:
     wrong |= ~runs & (count != 1)
     wrong |= ~np.array([s.run for s in LANGUAGE.values()])[op] & (page != 0)
 
-    n_values = len(trace.values)
-    has_value = (value >= 0) & (value < n_values)
-    wrong |= ~has_value
-    wants = sorted({s.value for s in LANGUAGE.values()})
-    want = np.array([wants.index(s.value) for s in LANGUAGE.values()])[op]
-    if int((value != 0).sum()) or n_values > 1:
-        used = np.flatnonzero((value != 0) | (want != wants.index("")))
-    else:
-        used = np.flatnonzero(want != wants.index(""))
-    sharing = [SHARING[k] for k in KINDS] + [()]
-    key = (want[used] * (len(KINDS) + 1) + kinds[thing[used]]) * (n_values + 1)
-    key += np.where(has_value[used], value[used], n_values)
-    found, where = np.unique(key, return_inverse=True)
-    verdict = []
-    for k in found.tolist():
-        k, text = divmod(k, n_values + 1)
-        w, kind = divmod(k, len(KINDS) + 1)
-        verdict.append(
-            text == n_values or bool(value_problem(wants[w], trace.values[text], sharing[kind]))
-        )
-    wrong[used] |= np.array(verdict, bool)[where]
+    wrong |= _bad_values(np, trace, op, kinds[thing])
     if trace.time_ns is not None and n:
         times = np.asarray(trace.time_ns)
         wrong[0] |= times[0] < 0
         wrong[1:] |= (times[1:] < times[:-1]) | (times[1:] < 0)
     return np.flatnonzero(wrong).tolist()
+
+
+def _bad_values(np: Any, trace: Trace, op: Any, kind: Any) -> Any:
+    """Which rows hold a value that their op, on an object of this kind, does not take. Asked once
+    for every combination there is."""
+    value, n_values = np.asarray(trace.value), len(trace.values)
+    has_value = (value >= 0) & (value < n_values)
+    wrong = ~has_value
+    wants = sorted({s.value for s in LANGUAGE.values()})
+    want = np.array([wants.index(s.value) for s in LANGUAGE.values()])[op]
+    used = np.flatnonzero((value != 0) | (want != wants.index("")))
+    sharing = [SHARING[k] for k in KINDS] + [()]
+    key = (want[used] * len(sharing) + kind[used]) * (n_values + 1)
+    key += np.where(has_value[used], value[used], n_values)
+    found, where = np.unique(key, return_inverse=True)
+    verdict = []
+    for k in found.tolist():
+        k, text = divmod(k, n_values + 1)
+        w, of_kind = divmod(k, len(sharing))
+        verdict.append(
+            text == n_values or bool(value_problem(wants[w], trace.values[text], sharing[of_kind]))
+        )
+    wrong[used] |= np.array(verdict, bool)[where]
+    return wrong
