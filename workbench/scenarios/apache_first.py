@@ -98,14 +98,12 @@ def build(
     b.mark("all work")
     for c in boxes[1:] if first == "leaves" else ():
         b.touch_read(c.lower(), "httpd")
-    parameters = {"size": size, "nodes": nodes, "place": where, "containers": containers,
-                  "text": text, "own": own, "limit": limit, "first": first}
     notes = (
         "All start and touch the text, one after the other, before any touches its own pages.",
         "A container that is killed at its limit is refused no more: refusals count to then.",
     )
     said = expect(containers, text, own, limit, first == "leaves", knobs(size).cluster)
-    return finish(__name__, b.build(), machine(nodes, containers * limit), knobs(size), parameters,
+    return finish(__name__, b.build(), machine(nodes, containers * limit), knobs(size), locals(),
                   said, notes)
 
 

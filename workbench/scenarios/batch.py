@@ -54,14 +54,12 @@ def build(
     string = accesses(load, limit, 40 * limit, seed)
     where = settle(place, ["C"], nodes)
     trace = reader(string, limit, where["C"])
-    parameters = {"size": size, "nodes": nodes, "place": where, "batch": batch, "load": load,
-                  "limit": limit, "seed": seed}
     notes = (
         "The patch has two knobs here: SWAP_CLUSTER_MAX pages are looked at, and freeing must "
         "bring more than one page (`two_pages`); the batch is the first.",
         "The accesses are those of which_page.",
     )
-    return finish(__name__, trace, machine(nodes, 2 * limit), Knobs(cluster=batch), parameters,
+    return finish(__name__, trace, machine(nodes, 2 * limit), Knobs(cluster=batch), locals(),
                   expect(batch), notes, O13=f"clusters of {batch}")
 
 

@@ -86,7 +86,6 @@ def build(
             b.touch_write("job", "load", page * unit, unit)
         b.touch_read("neighbour", "data")
         b.mark(f"load {load + STEP}")
-    parameters = {"size": size, "nodes": nodes, "place": where, "swap": swap, "disk": disk}
     notes = (
         "Stacks and page tables are in the zone as well: its last pages hold less than the load.",
         "The load is written page by page, once: what is swapped stays in swap.",
@@ -94,7 +93,7 @@ def build(
     )
     chosen = replace(knobs(size), swap_write=disk)
     return finish(__name__, b.build(), Machine(nodes, HOST * unit, swap * unit), chosen,
-                  parameters, expect(nodes, swap, unit), notes,
+                  locals(), expect(nodes, swap, unit), notes,
                   O14="a full zone never borrows a frame")
 
 

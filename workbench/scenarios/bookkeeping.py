@@ -65,15 +65,13 @@ def build(
         b.touch_read(c.lower(), "programs")
         b.touch_write(c.lower(), f"{c} own")
     b.mark("all run")
-    parameters = {"size": size, "nodes": nodes, "place": where, "guests": guests,
-                  "frames": frames}
     notes = (
         "Bytes are those of the structures of 2007, for the records counted here; this engine's "
         "own are of no interest.",
         "every_container keeps records for its list of pages; the walk that it was proposed with "
         "(record=walk) keeps none.",
     )
-    return finish(__name__, b.build(), machine(nodes, guests * room), knobs(size), parameters,
+    return finish(__name__, b.build(), machine(nodes, guests * room), knobs(size), locals(),
                   expect(guests, shared, private), notes)
 
 

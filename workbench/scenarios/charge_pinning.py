@@ -96,8 +96,6 @@ def build(
         if pin == "touch":
             b.touch_read("attacker", "programs", 0, (i + 1) * pages)
         b.mark(f"{task} ends")
-    parameters = {"size": size, "nodes": nodes, "place": where, "programs": programs, "pin": pin,
-                  "watch": watch}
     notes = (
         "The victim is a shell that forks a task per program, so a kill takes one program only.",
         "The limit is 5/8 of all programs together; `victim charged` and `attacker charged` are "
@@ -106,7 +104,7 @@ def build(
         "for, by the attacker; so its charge at last is not predicted for first touch.",
     )
     return finish(__name__, b.build(), machine(nodes, 4 * programs * pages), knobs(size),
-                  parameters, expect(programs, pages, limit), notes)
+                  locals(), expect(programs, pages, limit), notes)
 
 
 def measure(trace, k) -> dict[str, object]:

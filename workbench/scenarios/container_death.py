@@ -85,15 +85,14 @@ def build(
     b.reap("survivor")
     b.rmdir("O")
     b.mark("the survivor has ended")
-    parameters = {"size": size, "nodes": nodes, "place": where, "dirty": dirty // unit,
-                  "shared": shared // unit}
     notes = (
         "The dirty pages are of a file, so they outlive the task; with enough memory nothing "
         "writes them but the end of a zone.",
         "A removal that finds the container gone already is refused, too, and not counted.",
         "What is merged into the node's zone is renamed, not copied.",
     )
-    return finish(__name__, b.build(), machine(nodes, 2 * LIMIT * unit), knobs(size), parameters,
+    return finish(__name__, b.build(), machine(nodes, 2 * LIMIT * unit), knobs(size),
+                  locals() | {"dirty": dirty // unit, "shared": shared // unit},
                   expect(dirty, shared, unit), notes,
                   O5="kept and visible, until the last charge goes",
                   O14="merged; orphan=destroy and orphan=stay beside it")

@@ -59,12 +59,11 @@ def build(
     for kind in KINDS:
         b.write("hog", kind)
         b.mark(f"{kind} made")
-    parameters = {"size": size, "nodes": nodes, "place": where, "files": files}
     notes = (
         f"Three kinds of kernel object, {objects} frames of each; 16 open files share a frame.",
     )
     return finish(__name__, b.build(), machine(nodes, 3 * objects + files + 2 * rss), knobs(size),
-                  parameters, expect(files, objects, rss), notes)
+                  locals(), expect(files, objects, rss), notes)
 
 
 def measure(trace, k) -> dict[str, object]:

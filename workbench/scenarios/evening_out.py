@@ -99,10 +99,6 @@ def build(
             else:
                 b.touch_read(c.lower(), f"{c} own", random.randrange(own), 1)
     b.mark("all have worked")
-    parameters = {"size": size, "nodes": nodes, "place": where, "containers": containers,
-                  "steps": steps, "scale": scale, "hot": hot, "room": room,
-                  "references": references, "owner_uses": owner_uses, "cutoff": cutoff,
-                  "seed": seed}
     notes = (
         "A fair share is the text divided by the containers. A container's charge for the text is "
         "its charge without its own pages. Steps are rounds: one access by everybody in each.",
@@ -114,7 +110,7 @@ def build(
     chosen = replace(knobs(size), references=references, quirks=quirks)
     rule = "as the scheme has it" if references == "scheme" else f"{references} mappers'"
     return finish(__name__, b.build(), machine(nodes, containers * roomy + 64 * containers), chosen,
-                  parameters, expect(room, hot, references, owner_uses), notes,
+                  locals(), expect(room, hot, references, owner_uses), notes,
                   O1=f"whose references count: {rule}")
 
 

@@ -85,13 +85,11 @@ def build(
     b.mark(GONE)
     b.touch_write("victim", "heap", private, 1)
     b.mark(ASKED)
-    parameters = {"size": size, "nodes": nodes, "place": where, "attackers": attackers,
-                  "locked": locked}
     notes = (
         "mlockall(MCL_FUTURE) is said by locking each range: a page is locked when it is mapped.",
         "A page fault cannot be refused: where a mapping does not fit, the mapping task dies.",
     )
-    return finish(__name__, b.build(), machine(nodes, len(boxes) * limit), knobs(size), parameters,
+    return finish(__name__, b.build(), machine(nodes, len(boxes) * limit), knobs(size), locals(),
                   expect(attackers, locked, shared, private), notes)
 
 

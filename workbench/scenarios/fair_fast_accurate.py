@@ -78,8 +78,6 @@ def build(
     if moves:
         b.fork("a", "mover")
         b.move("mover", boxes[-1])
-    parameters = {"size": size, "nodes": nodes, "place": where, "neighbours": neighbours,
-                  "shared": shared, "moves": moves, "seed": seed}
     notes = (
         "The program: half of the library, its own pages, a child that writes a tenth of them, a "
         "file read and not mapped, the rest of the library. Its steps are the same in every run.",
@@ -88,7 +86,7 @@ def build(
         "The host's own task has pages too; its share counts in sums, not in the other measures.",
     )
     return finish(__name__, b.build(), machine(nodes, 6 * pages * (neighbours + 2)), knobs(size),
-                  parameters, {} if moves else expect(), notes)
+                  locals(), {} if moves else expect(), notes)
 
 
 def program(b: TraceBuilder, step: int, lib: int, own: int) -> None:

@@ -85,15 +85,13 @@ def build(
     for _ in range(rounds):
         b.touch_read("c1", "long file")
     b.mark("one has read")
-    parameters = {"size": size, "nodes": nodes, "place": where, "containers": containers,
-                  "pages": pages, "rounds": rounds, "seed": seed}
     notes = (
         "Only the first container is ever at its limit; the others' pages are quiet.",
         "A walk over the machine's list leaves others' pages where they are; a kernel that takes "
         "them off and puts them back also loses their order, which is not counted.",
     )
     return finish(__name__, b.build(), machine(nodes, containers * (2 * pages + 16)), knobs(size),
-                  parameters, expect(containers), notes)
+                  locals(), expect(containers), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

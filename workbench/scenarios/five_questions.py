@@ -64,13 +64,12 @@ def build(
     b.mark(GONE)
     b.touch_read("b", "file")
     b.mark(LAST)
-    parameters = {"size": size, "nodes": nodes, "place": where, "file": file}
     notes = (
         "Nothing else wants memory: only A's limit takes pages away.",
         "What is charged is said of the moment when both use the file, and of the end.",
     )
     chosen = replace(knobs(size), swap_write="sync")
-    return finish(__name__, b.build(), machine(nodes, 2 * LIMIT * unit), chosen, parameters,
+    return finish(__name__, b.build(), machine(nodes, 2 * LIMIT * unit), chosen, locals(),
                   expect(file * unit), notes)
 
 

@@ -66,12 +66,11 @@ def build(
         b.fork("bomb", f"splinter {i}")
         b.touch_write(f"splinter {i}", "heap")
     b.mark("the bomb has gone off")
-    parameters = {"size": size, "nodes": nodes, "place": where, "control": control, "tasks": tasks}
     notes = (
         "Limits per process are no event: each task stays within 10 pages, which is all they ask.",
         "No swap, so that a full container must kill; nobody waits for the dead.",
     )
-    return finish(__name__, b.build(), machine(nodes, 40 * tasks, swap=0), knobs(size), parameters,
+    return finish(__name__, b.build(), machine(nodes, 40 * tasks, swap=0), knobs(size), locals(),
                   expect(control, tasks, most, min(limit, tasks * TOUCHED)), notes)
 
 

@@ -82,8 +82,6 @@ def build(
         b.exit(c.lower())
         b.reap(c.lower())
     b.mark("the victims are gone")
-    parameters = {"size": size, "nodes": nodes, "place": where, "pool": pool, "victims": victims,
-                  "limit": limit, "seed": seed}
     notes = (
         "mincore() is not simulated: the rider touches exactly the pages that victims have touched "
         "before, which is what it would be told.",
@@ -91,7 +89,7 @@ def build(
         "the rider.",
     )
     return finish(__name__, b.build(), machine(nodes, (victims + 1) * (2 * pool + 64)), knobs(size),
-                  parameters, expect(pool, limit, victims), notes)
+                  locals(), expect(pool, limit, victims), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

@@ -48,8 +48,6 @@ def build(
         "first_touch": {"peak of B / peak of A": (0.60, 0.72)},
         "every_container": {"peak of B / peak of A": (0.95, 1.05)},
     } if free else {}
-    parameters = {"size": size, "nodes": nodes, "place": where, "limit": limit,
-                  "limit_a": limit_a, "limit_b": limit_b}
     notes = (
         "The shell that starts both stays in root. A is the compilation that touched first.",
         "A task runs on its container's node from its move into it. Under `zone` both zones are "
@@ -57,7 +55,7 @@ def build(
         "The recording knows first touches only. The machine is larger than both together.",
         "The share B saves is said of its peak alone; A's peak stands in for that.",
     )
-    return finish(__name__, trace, Machine(nodes=nodes, frames=1 << 16), knobs("full"), parameters,
+    return finish(__name__, trace, Machine(nodes=nodes, frames=1 << 16), knobs("full"), locals(),
                   expected, notes)
 
 

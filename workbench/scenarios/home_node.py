@@ -90,8 +90,6 @@ def build(
             b.touch_write(task, f"{task} heap")
             b.touch_read(task, "library")
     b.mark("after some passes")
-    parameters = {"size": size, "nodes": nodes, "place": where, "moved": moved, "policy": policy,
-                  "passes": passes}
     notes = (
         "A copy costs as much as 33 remote accesses (2,000 and 60 ns): with fewer passes over a "
         "page it is better left where it is.",
@@ -99,7 +97,7 @@ def build(
         "Accesses are counted, so hits take the long way through the engine.",
     )
     chosen = replace(knobs(size), numa=policy, accesses=True, granule=GRANULE)
-    return finish(__name__, b.build(), machine(nodes, 512), chosen, parameters,
+    return finish(__name__, b.build(), machine(nodes, 512), chosen, locals(),
                   expect(nodes, moved, policy, passes), notes)
 
 

@@ -69,15 +69,13 @@ def build(
             if tenants == "trusted" and rng.random() < 1 / 500:
                 b.touch_read(c.lower(), f"file {c}", used + rng.randrange(limit // 2), limit // 2)
     b.mark("the end")
-    parameters = {"size": size, "nodes": nodes, "place": where, "tenants": tenants,
-                  "percent": percent, "seed": seed}
     notes = (
         "Reclaim is counted in pages looked at: on a container's list, or on a zone's.",
         "Schemes with zones do not fit: their limits are frames, and add up to less than all.",
         "Memory is that of the whole machine, over however many nodes.",
     )
     each = Machine(nodes=nodes, frames=frames // nodes)
-    return finish(__name__, b.build(), each, replace(knobs(size), swap_write="sync"), parameters,
+    return finish(__name__, b.build(), each, replace(knobs(size), swap_write="sync"), locals(),
                   expect(percent, tenants), notes)
 
 

@@ -73,8 +73,6 @@ def build(
     for page in range(need if newcomer else 0):
         b.touch_write("v", "heap V", page, 1)
     b.mark("the end")
-    parameters = {"size": size, "nodes": nodes, "place": where, "dirty": dirty,
-                  "newcomer": newcomer}
     notes = (
         "Nothing writes dirty pages in the background; a machine with a cleaner that keeps up is "
         "the one with dirty=0.",
@@ -82,7 +80,7 @@ def build(
         "Reclaim waits for its writes. Virtual swap has slots for all that a guest uses.",
     )
     return finish(__name__, b.build(), Machine(nodes=nodes, frames=frames),
-                  replace(knobs(size), swap_write="sync"), parameters,
+                  replace(knobs(size), swap_write="sync"), locals(),
                   expect(dirty, newcomer, need), notes)
 
 

@@ -71,8 +71,6 @@ def build(
     for i in range(frames // 16 * SLAB if form == "slab" else 0):
         b.open("neighbour" if i % SLAB else "hog", "log")
     b.mark("the hog has read")
-    parameters = {"size": size, "nodes": nodes, "place": where, "frames": frames,
-                  "tables": tables, "form": form, "counted": counted}
     notes = (
         "Reading untouched anonymous memory maps the zero page: no frame, no charge, but the page "
         "table that holds the entry is a frame of the kernel's.",
@@ -80,7 +78,7 @@ def build(
         "No swap, so that nothing but the hog's page tables moves.",
     )
     each = Machine(nodes=nodes, frames=frames + 16, swap=0)
-    return finish(__name__, b.build(), each, knobs(size), parameters, expect(form, counted),
+    return finish(__name__, b.build(), each, knobs(size), locals(), expect(form, counted),
                   notes)
 
 

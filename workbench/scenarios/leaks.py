@@ -75,13 +75,12 @@ def build(
     b.mark("A has asked for all")
     b.touch_read("b", "library")
     b.mark("B goes on")
-    parameters = {"size": size, "nodes": nodes, "place": where, "busy": busy, "shared": shared}
     notes = (
         "A's own pages cannot leave (no swap), so it gives up the library first, then kills.",
         "B is far below its limit all the time.",
     )
     return finish(__name__, b.build(), machine(nodes, 5 * shared + 64, swap=0), knobs(size),
-                  parameters, expect(shared, own, busy), notes)
+                  locals(), expect(shared, own, busy), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

@@ -70,7 +70,6 @@ def build(
         b.touch_read(c.lower(), "library")
         b.touch_write(c.lower(), "heap")
     b.mark("all have it")
-    parameters = {"size": size, "nodes": nodes, "place": where, "library": library, "flag": flag}
     notes = (
         "By what is the shared zone's: by=flag looks at the mapping (Gorman), by=mount and "
         "by=directory at /usr, where the library is (Hansen, Menage).",
@@ -79,7 +78,7 @@ def build(
     )
     whole = replace(machine(nodes, USERS * limit + shared),
                     zone_sets=(ZoneSet(tuple(boxes), shared),))
-    return finish(__name__, b.build(), whole, knobs(size), parameters, expect(library, flag), notes,
+    return finish(__name__, b.build(), whole, knobs(size), locals(), expect(library, flag), notes,
                   O15="a private mapping goes to the mapper's own zone, text or not")
 
 

@@ -90,9 +90,6 @@ def build(
     for page in order(pattern, footprint, accesses, Random(f"plus one {pattern} {seed}")):
         b.touch("a", "pages", page, 1, write=memory == "anon")
     b.mark("the end")
-    parameters = {"size": size, "nodes": nodes, "place": where, "pattern": pattern,
-                  "footprint": footprint, "memory": memory, "cluster": cluster,
-                  "quirks": quirks, "seed": seed}
     notes = (
         "The first half of the accesses is the start and not measured.",
         "Skewed is Zipf's law with exponent 1. Reclaim waits for its writes.",
@@ -100,7 +97,7 @@ def build(
     usual = knobs(size)
     chosen = replace(usual, cluster=cluster or usual.cluster, quirks=quirks, swap_write="sync",
                      task_frames=0, page_tables=False)
-    return finish(__name__, b.build(), machine(nodes, 2 * footprint), chosen, parameters,
+    return finish(__name__, b.build(), machine(nodes, 2 * footprint), chosen, locals(),
                   expect(pattern, footprint), notes)
 
 

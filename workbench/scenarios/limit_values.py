@@ -64,12 +64,11 @@ def build(
     knobs = usual_knobs(size)
     if zero == "refuses":
         knobs = type(knobs)(cluster=knobs.cluster, quirks="as_posted,-limit_zero")
-    parameters = {"size": size, "nodes": nodes, "place": where, "zero": zero, "pages": pages}
     notes = (
         "Where usage is at its limit, pages are reclaimed or the task dies; what counts is the "
         "most that was ever charged at once.",
     )
-    return finish(__name__, b.build(), machine(nodes, 5 * pages + 64), knobs, parameters,
+    return finish(__name__, b.build(), machine(nodes, 5 * pages + 64), knobs, locals(),
                   expect(pages, zero), notes, O20=f"a limit of 0 {zero}")
 
 

@@ -76,8 +76,6 @@ def build(
     b.mark("X runs")
     b.write("d", "slab")
     b.mark("memory is short")
-    parameters = {"size": size, "nodes": nodes, "place": where, "mappings": mappings,
-                  "family": family}
     notes = (
         "A page has one entry per address space here, so many mappings are many tasks; all of them "
         "in one address space would need a page table per 512 mappings, nobody's under any RSS "
@@ -85,7 +83,7 @@ def build(
         "No swap. What D makes is nobody's size, so the machine's killer has X and Y to choose.",
     )
     each = Machine(nodes=nodes, frames=frames, swap=0)
-    return finish(__name__, b.build(), each, knobs(size), parameters, expect(pages), notes)
+    return finish(__name__, b.build(), each, knobs(size), locals(), expect(pages), notes)
 
 
 def measure(trace, k) -> dict[str, object]:

@@ -84,8 +84,6 @@ def build(
         if need > private:
             b.touch_write("mallory", "segment")
     b.mark("the attacker has had its turn")
-    parameters = {"size": size, "nodes": nodes, "place": where, "limit": limit, "shared": shared,
-                  "need": need}
     notes = (
         "All map the library MAP_SHARED, so that it lies in the shared zone; loaders map libraries "
         "privately, and then it is the first user's (debate.md X26).",
@@ -95,7 +93,7 @@ def build(
     )
     whole = replace(machine(nodes, 5 * limit + shared), zone_sets=(ZoneSet(tuple(boxes), shared),))
     chosen = replace(knobs(size), swap_write="sync")
-    return finish(__name__, b.build(), whole, chosen, parameters, expect(limit, shared, need),
+    return finish(__name__, b.build(), whole, chosen, locals(), expect(limit, shared, need),
                   notes)
 
 

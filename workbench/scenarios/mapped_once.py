@@ -72,15 +72,13 @@ def build(
         for _ in range(2):
             b.touch_read("n", "data", rng.randrange(theirs), 1)
     b.mark("the end")
-    parameters = {"size": size, "nodes": nodes, "place": where, "host": host, "seed": seed,
-                  "swappiness": swappiness, "cache_limit": cache_limit}
     notes = (
         "Full size is a quarter of the source's 1 GB, which replays in a quarter of the time.",
         "Both files are 16 pages smaller than the limit, which leaves room for page tables.",
         "Cached pages charged as well (+PC): first_touch:cache=joint or separate.",
     )
     chosen = replace(knobs(size), swappiness=swappiness, swap_write="sync")
-    return finish(__name__, b.build(), Machine(nodes=nodes, frames=frames), chosen, parameters,
+    return finish(__name__, b.build(), Machine(nodes=nodes, frames=frames), chosen, locals(),
                   expect(host, limit), notes,
                   O17="first_touch:cache=joint or separate", O18=f"swappiness {swappiness}")
 

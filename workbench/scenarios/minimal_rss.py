@@ -116,14 +116,12 @@ def build(
         for c, pages in zip(boxes, strings, strict=True):
             b.touch_read(c.lower(), f"file {c}", pages[i], 1)
     b.mark("the end")
-    parameters = {"size": size, "nodes": nodes, "place": where, "load": load, "limits": limits,
-                  "limit": limit, "step": step, "seed": seed}
     notes = (
         "Progress is accesses a second of simulated time: 1 us an access, 5 ms a disk read.",
         "An instruction needs its own page and its datum's at once; here an access needs one.",
     )
     chosen = replace(knobs(size), swap_write="sync", task_frames=0, page_tables=False)
-    return finish(__name__, b.build(), machine(nodes, 2 * total), chosen, parameters,
+    return finish(__name__, b.build(), machine(nodes, 2 * total), chosen, locals(),
                   expect(load, limits, limit), notes)
 
 

@@ -96,7 +96,6 @@ def build(
     b.mark("C shares")
     b.move("sharer", "D")
     b.mark("the sharer has moved")
-    parameters = {"size": size, "nodes": nodes, "place": where, "locked": locked, "pages": pages}
     notes = (
         "Whoever may move tasks is trusted with this; the patch leaves it to the administrator.",
         "Not locked, the pages that were left behind are A's to reclaim: its other task swaps them "
@@ -105,7 +104,7 @@ def build(
     )
     chosen = replace(knobs(size), swap_write="sync")
     return finish(__name__, b.build(), machine(nodes, 2 * limit + 2 * pages + 128), chosen,
-                  parameters, expect(unit, locked), notes,
+                  locals(), expect(unit, locked), notes,
                   O9="re-walk where charges follow; every page counts as steps")
 
 

@@ -65,13 +65,11 @@ def build(
         b.touch_read(c.lower(), "programs")
         b.touch_write(c.lower(), f"{c} own")
         b.mark(f"{c} runs")
-    parameters = {"size": size, "nodes": nodes, "place": where, "guests": guests,
-                  "private": private, "shared": shared}
     notes = (
         "Every limit lets a guest run alone, so no scheme reclaims; the machine holds all of it.",
         "Dave Hansen's measured libraries at full size: shared=28460 (laptop), 9792 (server).",
     )
-    return finish(__name__, b.build(), machine(nodes, guests * limit), knobs(size), parameters,
+    return finish(__name__, b.build(), machine(nodes, guests * limit), knobs(size), locals(),
                   expect(guests, private, shared), notes)
 
 

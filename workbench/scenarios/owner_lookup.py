@@ -70,7 +70,6 @@ def build(
     b.touch_read("b", "data", range(half, 2 * half))
     b.touch_read("c", "data", range(half // 2))
     b.unmap("a", "data", range(half // 2))
-    parameters = {"size": size, "nodes": nodes, "place": where, "half": half}
     notes = (
         f"Words are {WORD} bytes; a hash has a slot for every {SPARSE} frames, the exact one two "
         "words more for each charged page. What every way needs (lists, counters) is left out.",
@@ -80,7 +79,7 @@ def build(
         "Under file_owner memory of tasks would need words of its own; here there is none.",
     )
     hardware = machine(nodes, 2 * half)
-    return finish(__name__, b.build(), hardware, knobs(size), parameters,
+    return finish(__name__, b.build(), hardware, knobs(size), locals(),
                   expect(half, nodes * hardware.frames), notes)  # fmt: skip
 
 

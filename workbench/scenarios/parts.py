@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from random import Random
 from types import ModuleType
 from typing import Annotated, Literal
@@ -106,14 +107,17 @@ def agrees(predicted: object, measured: Number, slack: float = 1e-6) -> bool:
     return bool(low - slack <= measured <= high + slack)
 
 
-def finish(module: str, trace: Trace, machine: Machine, knobs: Knobs, parameters: dict,
+def finish(module: str, trace: Trace, machine: Machine, knobs: Knobs, known: dict,
            expected: dict, notes: tuple[str, ...] = (), **rules: str) -> Scenario:  # fmt: skip
     """The scenario of a story module: its names, and what `build` made.
 
-    `rules` are the open rules it turns, `O14="..."`; O1 and O13 are seen in the knobs. At full size
-    zones are made of granules of 16 frames, where all of them can be.
+    `known` is what `build` knows at its end, `locals()`: its own parameters as they came out, and
+    `where` the containers are. `rules` are the open rules it turns, `O14="..."`; O1 and O13 are
+    seen in the knobs. At full size zones are made of granules of 16 frames, where all of them can.
     """
     told = sys.modules[module]
+    parameters = {name: known[name] for name in signature(told.build).parameters}
+    parameters["place"] = known["where"]
     zones = [box.limit for box in trace.containers if box.limit is not None]
     zones += [one.frames for one in machine.zone_sets]
     if parameters["size"] == "full" and knobs.granule == 1 and not any(n % GRANULE for n in zones):

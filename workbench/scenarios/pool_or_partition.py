@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -89,32 +90,17 @@ def build(
         b.task(c.lower(), b.container(c, overcommit * frames // BOXES), where[c])
         b.file(f"file {c}", pages * (10 if demand == "scanner" and c == "C10" else 1))
         b.map(c.lower(), f"file {c}")
-    weights = [(i + 1) ** -0.8 for i in range(pages)]
-    order = {c: rng.sample(range(pages), pages) for c in boxes}
-    shares = [1 / (i + 1) if demand == "skewed" else 1 for i in range(BOXES)]
     limits, least, used = dict.fromkeys(boxes, frames // BOXES), frames // 50, [0] * BOXES
-    at, ranks = 0, rng.choices(range(pages), weights, k=accesses)
-    for n, rank in enumerate(ranks):
-        i = rng.choices(range(BOXES), shares)[0]
-        if demand == "rotating" and rng.random() < 0.9:
-            i = n * BOXES // accesses
-        elif demand == "scanner" and rng.random() < 0.5:
-            i = BOXES - 1
-        page = order[boxes[i]][rank]
-        if demand == "scanner" and i == BOXES - 1:
-            page, at = at, (at + 1) % (10 * pages)
+    for n, (i, page) in enumerate(played(demand, pages, accesses, rng), 1):
         b.touch_read(boxes[i].lower(), f"file {boxes[i]}", page, 1)
         used[i] += 1
-        if resize and not (n + 1) % resize:
+        if resize and not n % resize:
             share = {c: least + (frames - BOXES * least) * u // resize
                      for c, u in zip(boxes, used, strict=True)}
             for c in sorted(boxes, key=lambda c: share[c] - limits[c]):  # who shrinks, first
                 b.set_limit(c, share[c])
             limits, used = share, [0] * BOXES
     b.mark("end")
-    parameters = {"size": size, "nodes": nodes, "place": where, "demand": demand, "sets": sets,
-                  "overcommit": overcommit, "granule": granule, "resize": resize,
-                  "accesses": accesses, "seed": seed}
     notes = (
         "Loads are invented, as those of the toy check that the prediction is from; only the even "
         "one is made to fit. The second half of the accesses is measured, without the scanner's.",
@@ -123,15 +109,32 @@ def build(
     )
     fullest = max(list(where.values()).count(node) for node in where.values())
     most = frames if nodes == 1 else fullest * frames // BOXES
-    pools = range(0, BOXES, sets) if sets else ()
     whole = Machine(
         nodes, most + (most >> 7) * 3 // 2 + 3,  # and what the node's marks keep free
         zone_sets=tuple(ZoneSet(tuple(boxes[i : i + sets]), sets * frames // BOXES, pooled=True)
-                        for i in pools),
+                        for i in (range(0, BOXES, sets) if sets else ())),
     )
     chosen = replace(knobs(size), task_frames=0, page_tables=False, granule=granule)
     said = expect(demand, sets) if overcommit == 1 and not resize else {}
-    return finish(__name__, b.build(), whole, chosen, parameters, said, notes)
+    return finish(__name__, b.build(), whole, chosen, locals(), said, notes)
+
+
+def played(demand: str, pages: int, accesses: int, rng: random.Random) -> Iterator[tuple[int, int]]:
+    """Container (0 to 9) and page of every access."""
+    weights = [(i + 1) ** -0.8 for i in range(pages)]
+    order = [rng.sample(range(pages), pages) for _ in range(BOXES)]
+    shares = [1 / (i + 1) if demand == "skewed" else 1 for i in range(BOXES)]
+    at = 0
+    for n, rank in enumerate(rng.choices(range(pages), weights, k=accesses)):
+        i = rng.choices(range(BOXES), shares)[0]
+        if demand == "rotating" and rng.random() < 0.9:
+            i = n * BOXES // accesses
+        elif demand == "scanner" and rng.random() < 0.5:
+            i = BOXES - 1
+        page = order[i][rank]
+        if demand == "scanner" and i == BOXES - 1:
+            page, at = at, (at + 1) % (10 * pages)
+        yield i, page
 
 
 def measure(trace, k) -> dict[str, float]:

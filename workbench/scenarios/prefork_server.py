@@ -64,16 +64,13 @@ def build(
         b.mark(f"{task} works")
         if staggered:
             b.discard(task, f"own {i + 1}")
-    parameters = {"size": size, "nodes": nodes, "place": where, "children": children,
-                  "shared": shared, "private": private, "staggered": staggered,
-                  "limit": limit}
     notes = (
         "The parent maps nothing itself, so that the numbers are those of the children alone.",
         "Held and the sum of maxima are counted from the trace, no scheme asked.",
     )
     expected = {} if limit else expect(children, shared, private, staggered)
     return finish(__name__, b.build(), machine(nodes, 2 * (shared + children * private)),
-                  knobs(size), parameters, expected, notes)
+                  knobs(size), locals(), expected, notes)
 
 
 def measure(trace, k) -> dict[str, float]:

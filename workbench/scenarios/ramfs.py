@@ -65,8 +65,6 @@ def build(
         if i % 8 == 0:
             b.touch_read("n", "data", i // 8 % theirs, 1)
     b.mark("the end")
-    parameters = {"size": size, "nodes": nodes, "place": where, "kind": kind, "mounts": mounts,
-                  "swap": swap}
     notes = (
         "The pages are never mapped. tmpfs pages go to swap if there is any, ramfs pages never.",
         "What a writer that was killed has written stays.",
@@ -74,7 +72,7 @@ def build(
     chosen = replace(knobs(size), swap_write="sync")
     each_node = Machine(nodes=nodes, frames=frames + 16, swap=frames * nodes if swap else 0)
     room = frames * nodes - theirs
-    return finish(__name__, b.build(), each_node, chosen, parameters,
+    return finish(__name__, b.build(), each_node, chosen, locals(),
                   expect(kind, each * len(names), room, swap), notes)
 
 

@@ -66,8 +66,6 @@ def build(
         for page in range(i * pressure, (i + 1) * pressure):
             b.read("t", "stream", page, 1)
     b.mark("the end")
-    parameters = {"size": size, "nodes": nodes, "place": where, "interface": interface,
-                  "pages": pages, "pressure": pressure, "seed": seed}
     notes = (
         "Limits, which do not bind: N 820, T 100, S 32 more than its pages.",
         "Linux 2.6.20 deactivates a cached page that nobody maps without asking whether it was "
@@ -75,7 +73,7 @@ def build(
     )
     fits = pages + 840 < frames
     return finish(__name__, b.build(), Machine(nodes=nodes, frames=frames + 64),
-                  replace(knobs(size), swap_write="sync"), parameters,
+                  replace(knobs(size), swap_write="sync"), locals(),
                   expect(pages, pressure, fits), notes, O18="swappiness 60")
 
 

@@ -67,14 +67,12 @@ def build(
     for page in order(pattern, pages, 8 * pages, Random(f"read or mmap {pattern} {seed}")):
         use("a", "file", page, 1)
     b.mark("the end")
-    parameters = {"size": size, "nodes": nodes, "place": where, "interface": interface,
-                  "pattern": pattern, "seed": seed}
     notes = (
         "Time is that of faults and disk reads (1 us, 5 ms); the copy that read() makes and the "
         "system call are left out.",
         "Cached pages charged as well (+PC): first_touch:cache=joint.",
     )
-    return finish(__name__, b.build(), machine(nodes, 2 * pages), knobs(size), parameters,
+    return finish(__name__, b.build(), machine(nodes, 2 * pages), knobs(size), locals(),
                   expect(interface, pattern, pages), notes)
 
 

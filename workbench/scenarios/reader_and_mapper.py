@@ -65,13 +65,11 @@ def build(
             b.read("reader", "data", page, 1)
             b.touch_read("mapper", "data", page, 1)
         b.mark("both have gone through it again")
-    parameters = {"size": size, "nodes": nodes, "place": where, "order": order,
-                  "pressure": pressure, "pages": pages}  # fmt: skip
     notes = (
         "Read-ahead is not simulated: pages come in as they are read or touched.",
         "Page by page the reader goes through the file again, and the mapper just behind it.",
     )
-    return finish(__name__, b.build(), machine(nodes, 4 * pages + 128), knobs(size), parameters,
+    return finish(__name__, b.build(), machine(nodes, 4 * pages + 128), knobs(size), locals(),
                   expect(pages, order == "reader_first"), notes,
                   O6="first touch is the first mapping; first allocation is a scheme of its own",
                   O16="no read-ahead")  # fmt: skip

@@ -84,8 +84,6 @@ def build(
         for name in goes:
             b.unmap(name, "library")
         b.mark("all have ended")
-    parameters = {"size": size, "nodes": nodes, "place": where, "groups": groups,
-                  "processes": processes, "pages": pages, "ends": ends, "seed": seed}
     notes = (
         "A process ends its use by unmapping. Mappers are walked oldest first until one of the "
         "same container is found; the newcomer itself is met last.",
@@ -93,7 +91,7 @@ def build(
         "every one has, so real walks are not shorter.",
     )
     need = groups * (2 * processes * pages + 8 * processes + 64)
-    return finish(__name__, b.build(), machine(nodes, need), knobs(size), parameters,
+    return finish(__name__, b.build(), machine(nodes, need), knobs(size), locals(),
                   expect(comes, goes, pages), notes)
 
 

@@ -126,16 +126,13 @@ def build(
     for page in range(need if newcomer else 0):
         b.touch_write("r", "heap", page, 1)
     b.mark("the end")
-    parameters = {"size": size, "nodes": nodes, "place": where, "pattern": pattern,
-                  "newcomer": newcomer, "pin": pin, "write": write, "vswap": vswap,
-                  "seed": seed}
     notes = (
         "Virtual slots are looked at by virtual_swap only; the control file is refused elsewhere.",
         "What the guest unmaps needs a slot in the host's swap, which is large, but no I/O.",
         "I/O is that of the whole machine and run, but for the neighbour's start.",
     )
     host, chosen = Machine(nodes=nodes, frames=frames + 16), replace(knobs(size), swap_write=write)
-    return finish(__name__, b.build(), host, chosen, parameters,
+    return finish(__name__, b.build(), host, chosen, locals(),
                   expect(pattern, newcomer, write), notes, O10="virtual_swap:slots=kept or freed",
                   O11="virtual_swap:penalty=delay or rate")
 

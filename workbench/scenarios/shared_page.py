@@ -86,13 +86,11 @@ def build(
         b.unmap(tasks[c], "libc")
         left = leavers.index(c) + 1 if c in leavers else len(boxes)
         b.mark("all left" if left == len(boxes) else PHASES[2 + left])
-    parameters = {"size": size, "nodes": nodes, "place": where, "pages": pages, "order": order,
-                  "third": third}  # fmt: skip
     notes = (
         "C joins while A and B both map the library, and leaves last.",
         "Every limit is above all that can happen; a zone holds page tables and stacks as well.",
     )
-    return finish(__name__, b.build(), machine(nodes, 3 * limit), knobs(size), parameters,
+    return finish(__name__, b.build(), machine(nodes, 3 * limit), knobs(size), locals(),
                   expect(pages, order == "first_leaves", third), notes)  # fmt: skip
 
 

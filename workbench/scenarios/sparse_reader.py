@@ -65,8 +65,6 @@ def build(
         else:
             b.touch_read("neighbour", "data", int(used * rng.random() ** 2), 1)
     b.mark("the end")
-    parameters = {"size": size, "nodes": nodes, "place": where, "hog": hog, "reads": reads,
-                  "frames": frames, "seed": seed}
     notes = (
         "A node has 32 frames more, for stacks and page tables.",
         "A page read from a hole costs no disk; here it is counted among the hog's reads like any "
@@ -75,7 +73,7 @@ def build(
         "once, 590 when twice, 67 when cache is charged.",
     )
     each = Machine(nodes=nodes, frames=frames + 32, swap=0)
-    return finish(__name__, b.build(), each, knobs(size), parameters,
+    return finish(__name__, b.build(), each, knobs(size), locals(),
                   expect(frames, nodes, hog), notes)
 
 

@@ -52,13 +52,12 @@ def build(
         for page in range(footprint):
             b.touch_write("a", "heap", page, 1)
     b.mark("the end")
-    parameters = {"size": size, "nodes": nodes, "place": where, "laps": laps, "limit": limit}
     notes = (
         "Virtual swap has slots for all of it. Reclaim waits for its writes.",
         "Charged as well (+PC): every_container:cache=joint, first_touch:cache=joint.",
     )
     each = Machine(nodes=nodes, frames=max(64 * limit // nodes, 2 * footprint))
-    return finish(__name__, b.build(), each, replace(knobs(size), swap_write="sync"), parameters,
+    return finish(__name__, b.build(), each, replace(knobs(size), swap_write="sync"), locals(),
                   expect(limit, footprint), notes)
 
 

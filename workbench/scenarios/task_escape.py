@@ -46,12 +46,11 @@ def build(
         b.run_on(f"p{i}", where["A"])
         b.fork(f"p{i}", f"child of p{i}")
         b.mark(f"p{i} has moved and forked")
-    parameters = {"size": size, "nodes": nodes, "place": where, "moves": moves}
     notes = (
         "Every scheme has the patch's task count (6/7); the rule that counts members (Menage), "
         "under which the first fork is refused, is not built.",
     )
-    return finish(__name__, b.build(), machine(nodes, 16 * moves), knobs(size), parameters,
+    return finish(__name__, b.build(), machine(nodes, 16 * moves), knobs(size), locals(),
                   expect(moves), notes)
 
 

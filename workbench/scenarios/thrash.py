@@ -61,7 +61,6 @@ def build(
         if i % 16 == 0:
             b.read("n", "log", i // 16, 1)
     b.mark("the end")
-    parameters = {"size": size, "nodes": nodes, "place": where, "hogs": hogs, "over": over}
     notes = (
         "One disk, first come first served, 5 ms a page; who reads waits, writes are queued behind "
         "the read that made them necessary. A hit takes 1 us; the neighbour thinks 50 ms.",
@@ -71,7 +70,7 @@ def build(
     )
     need = (hogs + 1) * (used + limit)
     chosen = replace(knobs(size), swap_write="sync")
-    return finish(__name__, b.build(), machine(nodes, need), chosen, parameters, expect(over),
+    return finish(__name__, b.build(), machine(nodes, need), chosen, locals(), expect(over),
                   notes)
 
 

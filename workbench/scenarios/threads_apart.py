@@ -65,14 +65,12 @@ def build(
     for i in range(1, threads + 1):
         b.touch_write(f"t{i}", "heap", (i - 1) * pages, pages)
         b.mark(f"t{i} has written")
-    parameters = {"size": size, "nodes": nodes, "place": where, "threads": threads,
-                  "mover": mover, "pages": pages}
     notes = (
         "The patch ties an address space to the container that the last task left together with "
         "it: the first thread to move takes the address space along, whoever leads.",
         "Limits are far away. B has a task of its own, idle.",
     )
-    return finish(__name__, b.build(), machine(nodes, 2 * room), knobs(size), parameters,
+    return finish(__name__, b.build(), machine(nodes, 2 * room), knobs(size), locals(),
                   expect(threads, pages), notes)
 
 

@@ -98,8 +98,6 @@ def build(
                 job[1] += 1
             running[c] = [job for job in running[c] if job[1] < job[2]]
         tick += 1
-    parameters = {"size": size, "nodes": nodes, "place": where, "lag": lag, "alone": alone,
-                  "drift": drift, "limit": limit, "seed": seed}
     notes = (
         "A unit takes 10 to 16 ticks, maps its pages evenly over them, and exits. Half a unit is "
         "5 ticks. Who is served first alternates from tick to tick.",
@@ -107,7 +105,7 @@ def build(
         "A unit touches each page once, so what a limit took away only other units fetch again.",
         "The source's own loads are invented too: trust directions more than sizes, try seeds.",
     )
-    return finish(__name__, b.build(), machine(nodes, 4 * SOURCES * units), knobs(size), parameters,
+    return finish(__name__, b.build(), machine(nodes, 4 * SOURCES * units), knobs(size), locals(),
                   expect(lag, alone, limit is not None), notes)
 
 

@@ -77,7 +77,6 @@ def build(
     for c in "CD":
         b.touch_read(c.lower(), "file")
     b.mark("C and D use it again")
-    parameters = {"size": size, "nodes": nodes, "place": where, "first": first, "fill": fill}
     notes = (
         "Both sets have declared /srv/data, so that by=directory has to choose, too.",
         "Reads of C and D are their major faults after all five have used the file once.",
@@ -85,7 +84,7 @@ def build(
     total = (len(BOXES) * LIMIT + 2 * SHARED) * unit
     sets = tuple(ZoneSet(tuple(pair), SHARED * unit, ("/srv/data",)) for pair in ("AB", "CD"))
     whole = replace(machine(nodes, total), zone_sets=sets)
-    return finish(__name__, b.build(), whole, knobs(size), parameters, expect(first, unit),
+    return finish(__name__, b.build(), whole, knobs(size), locals(), expect(first, unit),
                   notes)
 
 

@@ -80,8 +80,6 @@ def build(
             b.touch_read(c.lower(), "export")
             b.touch_write(c.lower(), "heap")
     b.mark("all have all")
-    parameters = {"size": size, "nodes": nodes, "place": where, "declared": declared,
-                  "limit": limit}
     notes = (
         "One file for all ten: the kernel merges what they mount each for itself, as it does with "
         "one NFS export.",
@@ -92,7 +90,7 @@ def build(
     whole = replace(machine(nodes, USERS * limit + room),
                     zone_sets=(ZoneSet(tuple(boxes), room, paths),))
     roomy = limit >= (USR + EXPORT + PRIVATE) * unit + 20
-    return finish(__name__, b.build(), whole, knobs(size), parameters,
+    return finish(__name__, b.build(), whole, knobs(size), locals(),
                   expect(unit, declared, roomy), notes,
                   O15="a private mapping goes to the mapper's own zone, text or not")
 

@@ -110,13 +110,11 @@ def build(
     knobs = usual_knobs(size)
     if splice == "tail":
         knobs = type(knobs)(cluster=knobs.cluster, quirks="as_posted,-rotation")
-    parameters = {"size": size, "nodes": nodes, "place": where, "load": load, "splice": splice,
-                  "limit": limit, "seed": seed}
     notes = (
         "FIFO and LRU are exact lists of `limit` pages, worked out from the accesses.",
         "Clean file pages, so that no disk write delays a page's going.",
     )
-    return finish(__name__, trace, machine(nodes, 2 * limit), knobs, parameters,
+    return finish(__name__, trace, machine(nodes, 2 * limit), knobs, locals(),
                   expect(string, limit, load), notes)
 
 

@@ -83,13 +83,12 @@ def build(
         b.mark(f"request {i}")
         b.exit(f"daemon {i}")
         b.reap(f"daemon {i}")
-    parameters = {"size": size, "nodes": nodes, "place": where, "large": large, "hog": hog}
     notes = (
         "No swap, so that nothing can be reclaimed; the hog never runs again.",
         "A daemon that dies is started anew for the next request; a random victim is not built.",
     )
     each = machine_of(nodes, hog + daemon + 2 * file, swap=0)
-    return finish(__name__, b.build(), each, knobs(size), parameters, expect(large), notes)
+    return finish(__name__, b.build(), each, knobs(size), locals(), expect(large), notes)
 
 
 def measure(trace, k) -> dict[str, object]:

@@ -65,14 +65,12 @@ def build(
         b.reap(c.lower())
         if removed:
             b.rmdir(c)
-    parameters = {"size": size, "nodes": nodes, "place": where, "containers": containers,
-                  "pages": pages, "removed": removed}
     notes = (
         "A zombie has no task and is charged. Only the survivor has a limit, never reached.",
         "Where zones go with their container, its pages are in the node's own zone afterwards.",
     )
     need = 4 * total + containers * (2 * pages + 64)
-    return finish(__name__, b.build(), machine(nodes, need), knobs(size), parameters,
+    return finish(__name__, b.build(), machine(nodes, need), knobs(size), locals(),
                   expect(containers, pages, removed), notes,
                   O5="zombies are kept and visible, as each scheme has it; death=... changes it",
                   )

@@ -86,8 +86,6 @@ def build(
             b.write(task, "dentries", i * left, left)
         b.set_limit(c, then)
         b.mark(f"{task} is settled")
-    parameters = {"size": size, "nodes": nodes, "place": where, "lives": lives, "left": left,
-                  "unmovable": unmovable, "granule": granule, "seed": seed}
     notes = (
         "A dentry that is left is a kernel page in the dead container's zone; none is ever freed.",
         "A container that finds no room for its zone is not made, and its task stays in the root.",
@@ -98,7 +96,7 @@ def build(
     chosen = replace(knobs(size), granule=granule, unmovable=unmovable, task_frames=0,
                      page_tables=False)
     each = Machine(nodes=nodes, frames=256 * granule, swap=0)
-    return finish(__name__, b.build(), each, chosen, parameters,
+    return finish(__name__, b.build(), each, chosen, locals(),
                   expect(lives, left, unmovable, 256), notes,
                   O14=f"granule {granule}; dead zones merge into the node's")
 
