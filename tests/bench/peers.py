@@ -17,18 +17,24 @@ HERE = Path(__file__).parent
 RECORD = np.dtype([("time", "<u4"), ("id", "<u8"), ("size", "<u4"), ("next", "<i8")])
 
 
-def build(folder: Path) -> ctypes.CDLL | None:
-    """limit.c, compiled into a folder; None without a compiler."""
+def compiled(folder: Path, name: str) -> ctypes.CDLL | None:
+    """A C file from here, compiled into a folder; None without a compiler."""
     cc = compiler()
     if not cc:
         return None
-    target = folder / "limit.so"
+    target = folder / f"{name}.so"
     subprocess.run(
-        [cc, "-O2", "-shared", "-fPIC", "-o", str(target), str(HERE / "limit.c")], check=True
+        [cc, "-O2", "-shared", "-fPIC", "-o", str(target), str(HERE / f"{name}.c")], check=True
     )
-    library = ctypes.CDLL(str(target))
-    library.limit.argtypes = [ctypes.c_int64] + [ctypes.c_void_p] * 5
-    library.limit.restype = ctypes.c_int64
+    return ctypes.CDLL(str(target))
+
+
+def build(folder: Path) -> ctypes.CDLL | None:
+    """limit.c, ready to be called."""
+    library = compiled(folder, "limit")
+    if library:
+        library.limit.argtypes = [ctypes.c_int64] + [ctypes.c_void_p] * 5
+        library.limit.restype = ctypes.c_int64
     return library
 
 

@@ -19,6 +19,7 @@ from workbench.trace import Trace
 
 from . import peers, traces
 from .measure import Times, interleaved, table, times_of
+from .same import Same
 from .traces import SCHEMES, Replay
 
 ROOT = Path(__file__).parents[2]
@@ -230,6 +231,63 @@ def walked(replay: Replay, first: int) -> None:
     before = replay.stat(N_HOLDERS)
     replay.go(first, len(replay.trace))
     replay.walks = replay.stat(N_HOLDERS) - before
+
+
+# ---- the same decisions in C -----------------------------------------------------------------
+
+
+def same(bench: Bench) -> None:
+    """What first_touch decides, decided by C programs that can do one case each and no more."""
+    library = peers.compiled(bench.folder, "same")
+    if library is None:
+        print("\nNo C compiler: the same decisions in C are left out.")
+        return
+    events = 1_000_000 if bench.quick else 10_000_000
+    rows = []
+    for pages in SIZES:
+        page = traces.zipf(pages, events)
+        limit = len(np.unique(page)) // 2
+        half = traces.limited(traces.trace_of(pages, 0, 0, page, 1), limit)
+        rows.append(same_case(bench, library, "half", half, pages, 0, page, limit))
+        trace, setup = traces.churn(pages, events // 10, 100, 4)
+        rows.append(same_case(bench, library, "churn", trace, pages, setup))
+    bench.show(
+        "the same decisions, by first_touch and by hand-written C (checked: same state at the end)",
+        ["CPU ns/event", "first_touch", "in C", "first_touch takes", "libcachesim", "C is faster"],
+        rows,
+    )
+
+
+def same_case(
+    bench: Bench, library, case: str, trace, pages: int, first: int, page=None, limit: int = 0
+) -> list[str]:
+    """One row; with `page`, libcachesim replays that at the same capacity beside it."""
+    n = len(trace)
+    replay = Replay(trace, "first_touch").warm_up(first)
+    program = Same(library, case, replay.start, pages)
+
+    def ready() -> tuple:
+        program.fresh()
+        program.go(first)
+        return ()
+
+    work = {"first_touch": (replay.prepared, lambda: replay.go(first, n)),
+            "in C": (ready, lambda: program.go(n))}
+    alone = None
+    if page is not None and peers.has_libcachesim():
+        file = bench.folder / "same.oracleGeneral"
+        peers.write_oracle(page, file)
+        alone = peers.reader_alone(file, bench.folder / "limit.so", n - 1, bench.runs)
+        cache = peers.Cache(file, limit)
+        work["libcachesim LRU"] = (cache.prepare, cache.go)
+    took = interleaved(work, bench.runs, n - first)
+    program.check(replay.state)
+    gross = took.get("libcachesim LRU")
+    net = gross.less(alone.median) if gross and alone else gross
+    bench.found[f"same {case} {pages}"] = {"events": n - first, "times": took}
+    return [f"{case}, {pages:,} pages", str(took["first_touch"]), str(took["in C"]),
+            times(ratio(took["first_touch"], took["in C"])), str(net or "-"),
+            times(ratio(net, took["in C"]))]
 
 
 # ---- what a user waits for -------------------------------------------------------------------
@@ -487,5 +545,6 @@ def own_compile(bench: Bench) -> None:
 
 
 SECTIONS = {
-    "single": single, "shared": shared, "flat": flat, "user": user, "memory": memory, "own": own,
+    "single": single, "shared": shared, "same": same, "flat": flat, "user": user, "memory": memory,
+    "own": own,
 }
