@@ -13,8 +13,9 @@ import pytest
 
 from workbench import cli
 from workbench.counters import FORMS, PROPERTIES, judge, narrate, simulate
-from workbench.counters.explore import UNIT, Case, Explorer, charge
+from workbench.counters.explore import Explorer
 from workbench.counters.forms import K1, K3, K5, K7
+from workbench.counters.properties import UNIT, Case, charge
 from workbench.counters.published import BECAUSE, PUBLISHED, published
 from workbench.counters.steps import add, apply, load, lock, store
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
-from .explore import Call, charge, set_limit, uncharge
 from .forms import FORMS, WORD, Form
+from .properties import Call, charge, set_limit, uncharge
 from .steps import ATOMIC, BLOCKED, Step, apply
 
 TRANSFER_NS, ATOMIC_NS, PLAIN_NS = 100, 5, 1
