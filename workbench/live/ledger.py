@@ -86,14 +86,59 @@ class Ledger:
                 above = self.parent[above]
         return total
 
+    def withdraw(self, mm: dict, o: int, run: range, unmapped: bool) -> None:
+        """The pages of a run go from an mm; with an unmap the mapping goes, too."""
+        for i in run:
+            self.let_go(mm.pop((o, i), None))
+        if unmapped:
+            for i in run:
+                self.shared.pop((id(mm), o, i), None)
+            if all(key[:2] != (id(mm), o) for key in self.shared):
+                self.broken.discard((id(mm), o))
+            self.nameless({o})
+
+    def bear(self, task: int, child: int, thread: bool) -> None:
+        """A child with its parent's mm, or with a copy: pages of files come along where something
+        in the same mapping was copied before."""
+        mm, self.home[child] = self.alive[task], self.home[task]
+        self.alive[child] = new = mm if thread else {}
+        if thread:
+            return
+        for key, page in mm.items():
+            copied = (id(mm), key[0]) in self.broken and not self.shared[(id(mm), *key)]
+            if page is None or page[0] == "anon" or copied:
+                self.put(new, key, page)
+        for (owner, *key), way in list(self.shared.items()):
+            if owner == id(mm):
+                self.shared[(id(new), *key)] = way
+        self.broken |= {(id(new), thing) for owner, thing in self.broken if owner == id(mm)}
+
+    def end(self, mm: dict) -> None:
+        """All that an mm maps goes."""
+        pages = list(mm.values())
+        mm.clear()
+        gone = {key for key in self.shared if key[0] == id(mm)}
+        for key in gone:
+            del self.shared[key]
+        self.broken = {key for key in self.broken if key[0] != id(mm)}
+        for page in pages:
+            self.let_go(page)
+        self.nameless({key[1] for key in gone})
+
+    def hand_up(self, box: int) -> None:
+        """What a removed group leaves is its parent's."""
+        for page in [page for page, payer in self.payer.items() if payer == box]:
+            self.free(page)
+            self.payer[page] = self.parent[box]
+            self.owed[self.parent[box]] += 1
+
     def after(self, n: int) -> list[int]:
         trace = self.trace
         op, task, o = Op(trace.op[n]), int(trace.task[n]), int(trace.target[n])
         run = range(int(trace.page[n]), int(trace.page[n]) + int(trace.count[n]))
-        if task in self.alive:
-            mm = self.alive[task]
-        elif task >= 0:
+        if task >= 0 and task not in self.alive:
             return self.books()
+        mm = self.alive.get(task)
         if op in (Op.touch_read, Op.touch_write, Op.mlock):
             anon = trace.objects[o].kind == "anon"
             for i in run:
@@ -107,49 +152,19 @@ class Ledger:
             way = trace.values[trace.value[n]] == "shared"
             self.shared.update(dict.fromkeys(((id(mm), o, i) for i in run), way))
         elif op in (Op.unmap, Op.discard):
-            for i in run:
-                self.let_go(mm.pop((o, i), None))
-            if op == Op.unmap:
-                for i in run:
-                    self.shared.pop((id(mm), o, i), None)
-                if all(key[:2] != (id(mm), o) for key in self.shared):
-                    self.broken.discard((id(mm), o))
-                self.nameless({o})
+            self.withdraw(mm, o, run, op == Op.unmap)
         elif op in (Op.fork, Op.thread):
-            # pages of files come along where something in the same mapping was copied before
-            copied = {
-                key: page for key, page in mm.items()
-                if page is None or page[0] == "anon"
-                or ((id(mm), key[0]) in self.broken and not self.shared[(id(mm), *key)])
-            }
-            self.alive[o] = child = mm if op == Op.thread else {}
-            for key, page in copied.items() if op == Op.fork else ():
-                self.put(child, key, page)
-            self.home[o] = self.home[task]
-            for (owner, *key), way in list(self.shared.items()):
-                if owner == id(mm):
-                    self.shared[(id(child), *key)] = way
-            self.broken |= {(id(child), thing) for owner, thing in self.broken if owner == id(mm)}
-        elif op in (Op.exec, Op.exit):
-            if op == Op.exit:
-                del self.alive[task]
-            if op == Op.exec or all(other is not mm for other in self.alive.values()):
-                pages = list(mm.values())
-                mm.clear()
-                gone = {key for key in self.shared if key[0] == id(mm)}
-                for key in gone:
-                    del self.shared[key]
-                self.broken = {key for key in self.broken if key[0] != id(mm)}
-                for page in pages:
-                    self.let_go(page)
-                self.nameless({key[1] for key in gone})
+            self.bear(task, o, op == Op.thread)
+        elif op == Op.exec:
+            self.end(mm)
+        elif op == Op.exit:
+            del self.alive[task]
+            if all(other is not mm for other in self.alive.values()):
+                self.end(mm)
         elif op == Op.move:
             self.home[task] = o
-        elif op == Op.rmdir and self.reparents:  # what it leaves is its parent's
-            for page in [page for page, box in self.payer.items() if box == o]:
-                self.free(page)
-                self.payer[page] = self.parent[o]
-                self.owed[self.parent[o]] += 1
+        elif op == Op.rmdir and self.reparents:
+            self.hand_up(o)
         elif op == Op.drop_caches:
             for page in [p for p in self.payer if p[0] != "anon" and not self.mappers[p]]:
                 if trace.objects[page[0]].kind == "file" and page not in self.dirty:
