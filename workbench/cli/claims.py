@@ -46,12 +46,7 @@ def claims(
     chosen = [ledger.get(name) for name in claim] if claim else ledger.load()
     chosen = [c for c in chosen if question in (None, c.question) and (who or "") in c.who]
     before = {s.claim.id: s for s in ([] if write else ledger.stored(chosen))}
-    if claim or run or write:
-        progress = Progress(f"settling {counted(len(chosen), 'claim')}")
-        done = ledger.settle_all(chosen, progress)
-        progress.close()
-    else:
-        done = list(before.values())
+    done = settled(chosen) if claim or run or write else list(before.values())
     if write:
         from workbench.claims.tried import record
 
@@ -60,8 +55,8 @@ def claims(
             say(f"written: {file.name}")
     moved = [s.claim.id for s in done if s.claim.id in before
              and before[s.claim.id].verdict != s.verdict]
-    done = [s for s in done if verdict in (None, s.verdict)]
-    done = [s for s in done if not surprising or s.as_expected is False]
+    done = [s for s in done if verdict in (None, s.verdict)
+            and (s.as_expected is False or not surprising)]
     if report:
         from workbench.claims.page import page
 
@@ -76,6 +71,16 @@ def claims(
     if moved:
         say(f"not as stored: {', '.join(moved)}; workbench claims --write")
         raise typer.Exit(1)
+
+
+def settled(chosen: list) -> list:
+    """Every claim's cases, run anew."""
+    from workbench.claims import settle_all
+
+    progress = Progress(f"settling {counted(len(chosen), 'claim')}")
+    done = settle_all(chosen, progress)
+    progress.close()
+    return done
 
 
 def listing(done: list) -> str:
