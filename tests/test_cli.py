@@ -329,7 +329,7 @@ def test_the_main_job(call, here):
     ("explain shared_page --page libc:0 --task a", "one of"),
     ("check missing.toml", "missing.toml cannot be read"),
     ("trace info missing", "no trace at missing"),
-    ("trace convert small.zip out.csv", "OUT is a folder"),
+    ("trace convert small.zip out.csv", "OUT is *.zip"),
     ("trace convert small.zip out --containers two", "subtrees or one"),
 ])
 def test_bad_input_is_2_and_says_what_would_be_right(call, trace, here, words, hint):

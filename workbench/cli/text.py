@@ -119,7 +119,7 @@ def check_folder(folder: Path) -> None:
 
 def check_ending(trace: Path, word: str) -> None:
     if trace.name.endswith((".rec", ".xz", ".csv", ".json", ".toml")):
-        raise Mistake(f"{trace}: {word} is a folder (no ending), *.zip or *.parquet")
+        raise Mistake(f"{trace}: {word} is *.zip, *.parquet, or a folder (no ending)")
 
 
 def write_file(file: Path, text: str) -> None:

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from workbench.trace import Op, Trace
 from workbench.trace.assembler import SHIFT, Assembler
 
+from .launch import Command, Refused
 from .perf import in_order
 from .ptrace import Missing
-from .tracer import TICK, Command, Refused, Tracer
+from .tracer import TICK, Tracer
 
 SYSTEM = ("/usr/", "/lib", "/bin/", "/sbin/", "/etc/ld.so", "/etc/locale", "/opt/")
 

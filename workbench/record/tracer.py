@@ -9,14 +9,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import signal
-import stat
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from . import ptrace
+from .launch import Command, Start, launch
 from .perf import Perf
 from .space import ABSENT, ANON, COMMON, FILE, Files, Space
 
@@ -36,13 +34,6 @@ POSITIONED = frozenset(("pread64", "preadv", "preadv2", "pwrite64", "pwritev", "
 COPIES = {"sendfile": (1, 0), "copy_file_range": (0, 2)}  # arguments: from, to
 
 
-class Command(NamedTuple):
-    """What to run, in which container."""
-
-    container: str
-    argv: Sequence[str]
-
-
 class Task:
     """One traced task."""
 
@@ -57,10 +48,6 @@ class Task:
     def ready(self) -> bool:
         """Its mm is the one that is recorded (not one that an exec is taking apart)."""
         return self.born and not (self.image or self.dying or self.call.startswith("exec"))
-
-
-class Refused(RuntimeError):
-    """A command that cannot be recorded, or not run at all; says why."""
 
 
 class Tracer:
@@ -85,6 +72,7 @@ class Tracer:
         self.log: list[tuple] = []
         self.tasks: dict[int, Task] = {}
         self.early: dict[int, int] = {}  # children that stopped before their parent told of them
+        self.starts: list[Start] = []
         self.heads: dict[int, int | None] = {}  # pid of a command -> its wait status
         self.uffd = not fault_around
         self.why_not = "switched off" if fault_around else ""  # why fault-around stays on
@@ -119,37 +107,17 @@ class Tracer:
             signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
     def start(self, mask: set) -> None:
-        """Fork every command's process, seize it, then let all of them exec."""
-        gates = []
+        """Every command's process is there and seized before any of them goes on."""
         for command in self.commands:
-            program = runnable(command.argv)
-            go_read, go = os.pipe()
-            failed, failed_write = os.pipe()
-            pid = os.fork()
-            if pid == 0:
-                child(program, command.argv, go_read, go, failed_write, mask)
-            os.close(go_read)
-            os.close(failed_write)
-            self.heads[pid] = None
-            try:
-                ptrace.request(ptrace.SEIZE, pid, 0, ptrace.OPTIONS)
-            except OSError as refused:
-                os.close(go)
-                raise ptrace.Missing(
-                    f"recording needs ptrace, which is refused here ({refused.strerror}): "
-                    "allow it (kernel.yama.ptrace_scope below 3; a container needs the system "
-                    "call ptrace in its seccomp profile)"
-                ) from None
-            space = Space(pid, self.files)
-            self.tasks[pid] = Task(pid, space)
-            self.note("begin", pid, "", command.container)
-            gates.append((go, failed, command))
+            begun = launch(command, mask)
+            self.starts.append(begun)
+            self.heads[begun.pid] = None
+            self.tasks[begun.pid] = Task(begun.pid, Space(begun.pid, self.files))
+            self.note("begin", begun.pid, "", command.container)
         if self.with_perf:
             self.perf = Perf(self.heads)
-        for go, *_ in gates:
-            os.write(go, b"g")
-            os.close(go)
-        self.exec_failures = [(failed, command) for _, failed, command in gates]
+        for begun in self.starts:
+            begun.go()
 
     def end(self) -> None:
         """Nothing of ours stays behind, whatever happened."""
@@ -201,11 +169,8 @@ class Tracer:
             if self.limit is not None and len(self.log) >= self.limit and not self.full:
                 self.full = True
                 self.release()
-        for failed, command in self.exec_failures:
-            reason = os.read(failed, 16)
-            os.close(failed)
-            if reason:
-                raise Refused(f"cannot run {command.argv[0]}: {os.strerror(int(reason))}")
+        for begun in self.starts:
+            begun.check()
         self.wait_for_heads(watched)
 
     def wait_for_heads(self, watched: set) -> None:
@@ -218,21 +183,22 @@ class Tracer:
             info = signal.sigtimedwait(watched, 0.05)
             if info is not None and info.si_signo != signal.SIGCHLD:
                 self.interrupted = True
-                for pid in [pid for pid, status in self.heads.items() if status is None]:
-                    with contextlib.suppress(OSError):
-                        os.kill(pid, signal.SIGTERM if self.deadline == 0 else signal.SIGKILL)
+                self.signal_heads(signal.SIGTERM if self.deadline == 0 else signal.SIGKILL)
                 self.deadline = time.monotonic() + GRACE
 
     def interrupt(self, info: signal.struct_siginfo) -> None:
         """Ctrl-C: the program has got it too (from a terminal) or gets it now; what still runs
         after a second is killed. A second Ctrl-C does not wait."""
         if info.si_code <= 0 and not self.interrupted:
-            for pid, status in self.heads.items():
-                if status is None:
-                    with contextlib.suppress(OSError):
-                        os.kill(pid, info.si_signo)
+            self.signal_heads(info.si_signo)
         self.deadline = time.monotonic() + (0 if self.interrupted else GRACE)
         self.interrupted = True
+
+    def signal_heads(self, number: int) -> None:
+        """To every command that still runs."""
+        for pid in [pid for pid, status in self.heads.items() if status is None]:
+            with contextlib.suppress(OSError):
+                os.kill(pid, number)
 
     def release(self) -> None:
         """Let every task go on untraced; the trace ends here."""
@@ -511,41 +477,3 @@ class Tracer:
             ) from None
         elif refused.errno != errno.ESRCH:
             self.lost += 1
-
-
-def runnable(argv: Sequence[str]) -> str:
-    """The program's path; raises Refused when there is none, or ptrace would change what it is."""
-    program = shutil.which(argv[0])
-    if program is None:
-        why = "no such file" if os.sep in argv[0] else "not found in PATH"
-        if os.sep in argv[0] and os.path.exists(argv[0]):
-            why = "a folder" if os.path.isdir(argv[0]) else "not executable"
-        raise Refused(f"cannot run {argv[0]}: {why}")
-    mode = os.stat(program)
-    set_uid = mode.st_mode & stat.S_ISUID and mode.st_uid != os.geteuid()
-    set_gid = mode.st_mode & stat.S_ISGID and mode.st_gid != os.getegid()
-    if os.geteuid() and (set_uid or set_gid):
-        raise Refused(
-            f"cannot record {argv[0]}: it is set-uid or set-gid, and Linux takes that away from "
-            "programs that an ordinary user traces; record it as root"
-        )
-    return program
-
-
-def child(
-    program: str, argv: Sequence[str], go_read: int, go: int, failed: int, mask: set
-) -> None:
-    """In the new process: wait to be seized, then become the program. Never returns."""
-    try:
-        os.close(go)
-        if os.read(go_read, 1) != b"g":
-            os._exit(127)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for name in ("SIGPIPE", "SIGXFSZ"):  # Python ignores them; a program expects them
-            signal.signal(getattr(signal, name), signal.SIG_DFL)
-        ptrace.without_huge_pages()
-        os.execv(program, list(argv))
-    except OSError as problem:
-        os.write(failed, str(problem.errno).encode())
-    finally:
-        os._exit(127)
