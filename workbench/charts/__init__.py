@@ -39,11 +39,11 @@ def figure_of(result, kind: str, **options) -> Chart:
 
 def _compared(result, kind: str) -> Chart:
     table, kills, hangs = result.table(), result.oom(), result.hangs()
-    chart = multiples(table, kills, hangs)[0][0].figure
-    chart.title = f"{result.name} under {counted(len(result), 'scheme')}"
-    chart.sentence = describe_multiples(table, kills, hangs)
-    chart.data = _metrics(table, "usage", "limit", "failcnt", "peak")
-    return chart
+    title = f"{result.name} under {counted(len(result), 'scheme')}"
+    return _filled(
+        multiples(table, kills, hangs)[0][0], title, describe_multiples(table, kills, hangs),
+        _metrics(table, "usage", "limit", "failcnt", "peak"),
+    )
 
 
 def _of_run(run, kind: str, at: int | None = None) -> Chart:
@@ -51,69 +51,63 @@ def _of_run(run, kind: str, at: int | None = None) -> Chart:
     name = f"{run.name} under {run.scheme.label}"
     if kind == "nodes":
         data = run.nodes()
-        chart, words = nodes(data)[0].figure, describe_nodes(data)
+        ax, words = nodes(data)[0], describe_nodes(data)
     elif kind == "placed":
         rows, where = tables.placed(run)
         data = tables.frame("placed", rows)
-        chart, words = placed(data, kills, where)[0][0].figure, describe_placed(data, kills, where)
-        words = f"{name}, by node. {words}"
+        ax = placed(data, kills, where)[0][0]
+        words = f"{name}, by node. {describe_placed(data, kills, where)}"
     elif kind == "owners":
         # at the end everything may be gone: then the busiest moment
         over = not any(run.usage_exact().values())
         at = (run.busiest() if over else len(run.trace)) if at is None else at
         data, when = run.owners(at), f"after event {at:,}"
-        title = f"Who pays for which page {when}: {name}"
-        chart = owners(data, title, tuple(run.containers)).figure
+        ax = owners(data, f"Who pays for which page {when}: {name}", tuple(run.containers))
         words = describe_owners(data, f"of {name} {when}")
     elif kind == "oom":
         data = kills
-        chart, words = oom(kills, len(run.trace), hang).figure, describe_oom(kills, hang)
+        ax, words = oom(kills, len(run.trace), hang), describe_oom(kills, hang)
     elif kind == "failcnt":
         data = _metrics(table, "failcnt")
-        chart, words = failcnt(table, kills, hang).figure, describe_failcnt(table, hang)
+        ax, words = failcnt(table, kills, hang), describe_failcnt(table, hang)
     elif kind == "usage":
         data = _metrics(table, "usage", "limit", "peak")
-        chart, words = usage(table, kills, hang).figure, describe_usage(table, kills, hang)
+        ax, words = usage(table, kills, hang), describe_usage(table, kills, hang)
     else:
         data = _metrics(table, "usage", "limit", "failcnt", "peak")
-        chart = sheet(4.8)
-        upper, lower = chart.subplots(2, 1, sharex=True, height_ratios=[3, 2])
-        usage(table, kills, hang, upper).set_xlabel("")
+        ax, lower = sheet(4.8).subplots(2, 1, sharex=True, height_ratios=[3, 2])
+        usage(table, kills, hang, ax).set_xlabel("")
         failcnt(table, kills, hang, lower).set_title("", loc="left")
         words = f"{describe_usage(table, kills, hang)} {describe_failcnt(table)}"
-    chart.title, chart.sentence, chart.data = f"{kind} of {name}", words, data
-    return chart
+    return _filled(ax, f"{kind} of {name}", words, data)
 
 
 def figure_of_deals(table, metric: str = "peak", container: str = "A") -> Chart:
     """The chart of a sweep over arrival orders, with sentence and data."""
-    chart = deals(table, metric, container).figure
-    chart.title = f"{metric} of {container} over arrival orders"
-    chart.sentence = describe_deals(table, metric, container)
     mine = (table["metric"] == metric) & (table["container"] == container)
-    chart.data = table[mine].reset_index(drop=True)
-    return chart
+    return _filled(deals(table, metric, container), f"{metric} of {container} over arrival orders",
+                   describe_deals(table, metric, container), table[mine].reset_index(drop=True))
 
 
 def figure_beside(table, kills=None) -> Chart:
     """The chart of prediction beside measurement, with sentence and data."""
-    chart = beside(table, kills).figure
-    chart.title = f"{table.iloc[0]['metric']} in {table.iloc[0]['scenario']}"
-    chart.sentence, chart.data = describe_beside(table, kills), table
-    return chart
+    title = f"{table.iloc[0]['metric']} in {table.iloc[0]['scenario']}"
+    return _filled(beside(table, kills), title, describe_beside(table, kills), table)
 
 
 def figure_of_matrix(table, title: str = "", words: dict[str, str] | None = None) -> Chart:
     """The chart of a table of words (see `matrix`), with sentence and data."""
-    chart = matrix(table, title, words).figure
-    chart.title, chart.sentence, chart.data = title, describe_matrix(table, words), table
-    return chart
+    return _filled(matrix(table, title, words), title, describe_matrix(table, words), table)
 
 
 def figure_of_verdicts(table) -> Chart:
     """The chart of claims by verdict, with sentence and data."""
-    chart = verdicts(table).figure
-    chart.title, chart.sentence, chart.data = "Claims by verdict", describe_verdicts(table), table
+    return _filled(verdicts(table), "Claims by verdict", describe_verdicts(table), table)
+
+
+def _filled(ax, title: str, sentence: str, data) -> Chart:
+    chart = ax.figure
+    chart.title, chart.sentence, chart.data = title, sentence, data
     return chart
 
 
