@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Annotated, Literal
 
 from workbench.kernel import Knobs, Machine, State, did_you_mean
-from workbench.kernel.names import OUTCOMES, PARTITION, RESIDENT, SAMPLE_WIDTH
+from workbench.kernel.names import OUTCOMES, PARTITION, RESIDENT, SAMPLE_WIDTH, SAMPLED
 from workbench.trace import Op, Trace
 
 Size = Literal["small", "full"]
@@ -176,6 +176,13 @@ class Books:
                 raise ValueError(f"mark {mark!r} was not sampled: replay with sample_every=1")
             self.row = [int(cell) for cell in k.sample[at + 1 : at + k.sample_width]]
 
+    def _count(self, name: str, container: str) -> int:
+        """One of `SAMPLED`."""
+        c = self.index[container]
+        if self.row is None:
+            return int(getattr(self.k, name)[c])
+        return self.row[SAMPLE_WIDTH * c + SAMPLED.index(name)]
+
     def _frames(self, zone: int) -> tuple[int, int, int, int]:
         """anon, file, special, kernel"""
         k = self.k
@@ -187,30 +194,22 @@ class Books:
 
     def charge(self, container: str) -> float:
         """Its charge; under a scheme with zones, the pages of files and tasks in its zone."""
-        c, k = self.index[container], self.k
-        if k.own_zone[c] >= 0:
-            return sum(self._frames(k.own_zone[c])[:2])
-        units = self.row[SAMPLE_WIDTH * c] if self.row is not None else int(k.usage[c])
-        return units / k.unit
+        zone = self.k.own_zone[self.index[container]]
+        if zone >= 0:
+            return sum(self._frames(zone)[:2])
+        return self._count("usage", container) / self.k.unit
 
     def mapped(self, container: str) -> int:
         """Page-table entries of its tasks: the sum of their RSS."""
-        c = self.index[container]
-        return self.row[SAMPLE_WIDTH * c + 3] if self.row is not None else int(self.k.mapped[c])
+        return self._count("mapped", container)
+
+    def majors(self, container: str) -> int:
+        """Faults of its tasks that waited for the disk."""
+        return self._count("major_faults", container)
 
     def faults(self, container: str) -> int:
         """Minor and major faults of its tasks so far."""
-        c, k = self.index[container], self.k
-        if self.row is None:
-            return int(k.minor_faults[c] + k.major_faults[c])
-        return sum(self.row[SAMPLE_WIDTH * c + 6 : SAMPLE_WIDTH * c + 8])
-
-    def majors(self, container: str) -> int:
-        """Those of its faults that waited for the disk."""
-        c = self.index[container]
-        if self.row is None:
-            return int(self.k.major_faults[c])
-        return self.row[SAMPLE_WIDTH * c + 7]
+        return self._count("minor_faults", container) + self.majors(container)
 
     def files_in(self, zone: int) -> int:
         """Frames with pages of files in a zone, by its number."""
