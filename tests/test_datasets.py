@@ -6,14 +6,7 @@ from pathlib import Path
 import pytest
 
 from workbench.trace import Op, Trace
-from workbench.trace.summary import (
-    CALLS,
-    TOUCHES,
-    first_touches,
-    located,
-    pages_used,
-    private_pages,
-)
+from workbench.trace.summary import CALLS, TOUCHES, located, pages_used
 
 FOLDER = Path(__file__).parents[1] / "datasets"
 NAMES = ["gcc1", "gcc2", "make", "pyjson", "web"]
@@ -22,6 +15,26 @@ NAMES = ["gcc1", "gcc2", "make", "pyjson", "web"]
 @pytest.fixture(scope="module")
 def traces():
     return {name: Trace.load(FOLDER / f"{name}.zip") for name in NAMES}
+
+
+def private_pages(trace):
+    """Task -> its distinct pages written: anonymous ones and copies of private file pages."""
+    written = {}
+    for op, task, _, target, page, count in located(trace):
+        if op == Op.touch_write and trace.objects[target].kind in ("anon", "file"):
+            written.setdefault(task, set()).update((target, p) for p in range(page, page + count))
+    return {task: len(pages) for task, pages in written.items()}
+
+
+def first_touches(trace, containers=None):
+    """(object, page) -> the container, of all or of `containers`, whose task touched it first."""
+    wanted = None if containers is None else frozenset(containers)
+    first = {}
+    for op, _, container, target, page, count in located(trace):
+        if op in TOUCHES and (wanted is None or container in wanted):
+            for p in range(page, page + count):
+                first.setdefault((target, p), container)
+    return first
 
 
 def union(used):

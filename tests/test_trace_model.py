@@ -23,7 +23,7 @@ from workbench.trace import (
 from workbench.trace.builder import gaps, within, without
 from workbench.trace.importers import from_ptrec
 from workbench.trace.language import control_value, control_write
-from workbench.trace.summary import describe, private_pages
+from workbench.trace.summary import describe
 
 OBJECTS = [Object("libc", "file", 30), Object("heap", "anon", 9), Object("slab", "kernel", 5)]
 TASKS = [Task("p"), Task("q"), Task("child")]
@@ -75,7 +75,6 @@ def test_from_columns_adds_root_and_shifts_container_targets():
     given = columns((Op.move, 0, 1, 0, 1), (Op.mkdir, -1, 1, 0, 1), (Op.age, -1, -1, 0, 1))
     trace = Trace.from_columns([], TASKS, [Container("A"), Container("B")], **given)
     assert shown(trace) == ["move p B 0+1", "mkdir B 0+1", "age 0+1"]
-    assert trace.initial_containers() == [0, 1]
     assert Trace.from_columns([], [], [], **columns()).containers == [Container("root")]
 
 
@@ -300,7 +299,7 @@ def test_every_op_has_a_method_that_writes_it():
     trace = b.build({"provenance": {"source": "test"}})
     assert {Op(o) for o in trace.op} == set(Op)
     assert trace.tasks[1] == Task("c", vm=7) and trace.tasks[0].oom_adj == -17
-    assert trace.containers[2] == Container("B", 3) and trace.initial_containers() == [0, 1]
+    assert trace.containers[2] == Container("B", 3)
     written = [e.value for e in trace.events() if e.op == Op.set_limit]
     assert written == ["rss_limit=100", r"numproc_limit=7\n", "rss_limit=8"]
     assert len(b.build()) == len(trace)  # build may be called again
@@ -350,7 +349,6 @@ def test_describe():
     assert rows["A", "of these touched by other containers"] == 2
     assert rows["B", "pages read or written"] == 1 and rows["events", "touch_read"] == 2
     assert rows["objects", "anon pages"] == 4
-    assert private_pages(b.build()) == {0: 4}
 
 
 # -- recordings --------------------------------------------------------------------------------

@@ -9,8 +9,6 @@ from workbench.results.units import amount, count
 
 from .history import Film, History, Moment
 
-NAMED = 6  # containers told one by one
-
 
 def moment_text(film: Film, moments: list[Moment]) -> str:
     """What is so at a moment under every scheme: caption and alt text of the picture."""

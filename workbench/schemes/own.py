@@ -17,7 +17,7 @@ import builtins
 import dis
 import importlib.util
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from types import FunctionType, SimpleNamespace
@@ -254,6 +254,3 @@ def load(path: str | Path) -> tuple[str, dict]:
     found = dict(vars(module))
     found["TITLE"] = found.get("TITLE") or (module.__doc__ or "").strip().partition("\n")[0]
     return name, found
-
-
-Hook = Callable[..., int | None]

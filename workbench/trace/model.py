@@ -244,10 +244,6 @@ class Trace:
         """Tasks there from the start, in table order: no fork or thread event creates them."""
         return sorted(set(range(len(self.tasks))) - self.made(*BIRTHS))
 
-    def initial_containers(self) -> list[int]:
-        """Containers there from the start: those without a mkdir event."""
-        return sorted(set(range(len(self.containers))) - self.made(Op.mkdir))
-
     def slice(self, start: int, stop: int) -> Trace:
         """Events start..stop-1, after the earlier events that set up their state.
 

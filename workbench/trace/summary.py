@@ -1,4 +1,4 @@
-"""What is in a trace, counted without an engine, for `workbench trace info` and tests."""
+"""What is in a trace, counted without an engine, for `workbench trace info`."""
 
 from __future__ import annotations
 
@@ -44,26 +44,6 @@ def pages_used(trace: Trace, ops: Iterable[Op], kind: str | None = None) -> dict
         if op in ops and (kind is None or trace.objects[target].kind == kind):
             used.setdefault(container, set()).update((target, p) for p in range(page, page + count))
     return used
-
-
-def private_pages(trace: Trace) -> dict[int, int]:
-    """Task -> its distinct pages written: anonymous ones and copies of private file pages."""
-    written: dict[int, set] = {}
-    for op, task, _, target, page, count in located(trace):
-        if op == Op.touch_write and trace.objects[target].kind in ("anon", "file"):
-            written.setdefault(task, set()).update((target, p) for p in range(page, page + count))
-    return {task: len(pages) for task, pages in written.items()}
-
-
-def first_touches(trace: Trace, containers: Iterable[int] | None = None) -> dict:
-    """(object, page) -> the container, of all or of `containers`, whose task touched it first."""
-    wanted = None if containers is None else frozenset(containers)
-    first: dict[tuple[int, int], int] = {}
-    for op, _, container, target, page, count in located(trace):
-        if op in TOUCHES and (wanted is None or container in wanted):
-            for p in range(page, page + count):
-                first.setdefault((target, p), container)
-    return first
 
 
 def describe(trace: Trace) -> list[Row]:
