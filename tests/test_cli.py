@@ -3,9 +3,9 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -82,7 +82,7 @@ def test_help_lists_the_commands_and_the_exit_codes(call):
     out, _ = call("--help")
     for word in ("list", "show", "run", "compare", "check", "trace", "schemes", "explain"):
         assert f"\n  {word} " in out
-    for code in ("0 fine", "1 check found", "2 bad input", "3 environment", "130"):
+    for code in ("0 fine", "1 a check found", "2 bad input", "3 environment", "130"):
         assert code in " ".join(out.split())
 
 
@@ -125,7 +125,7 @@ def test_show_takes_parameters(call):
 
 def test_schemes_shows_parts_and_promises(call):
     out, _ = call("schemes")
-    assert "unmap_own" in out and "neighbour_proof" in out and out.count("hand_over") == 4
+    assert "unmap_own" in out and "neighbour_proof" in out and out.count("\nhand_over ") == 6
     data = json.loads(call("schemes", "--json")[0])
     assert len(data["schemes"]) == len(schemes.names())
     assert {"feature", "measured", *schemes.names()} == set(data["features"][0])
@@ -532,9 +532,9 @@ def test_help_and_list_import_nothing_heavy(here, words, heavy):
 
 
 def test_progress_is_one_line_where_nobody_watches(capsys, monkeypatch):
+    monkeypatch.setattr(text.Progress, "AFTER", 0.01)
     progress = text.Progress("replaying")
-    progress(1, 10)
-    monkeypatch.setattr(time, "monotonic", lambda: progress.begun + 2)
+    progress.timer.join()  # one long step: nobody has called yet
     for done in range(1, 11):
         progress(done, 10)
     progress.close()
@@ -568,3 +568,63 @@ def test_one_thing_is_not_called_several(here, capsys):
     assert "on 1 object\n" in capsys.readouterr().out
     assert cli.main(["compare", "shared_page", "--scheme", "none"]) == 0
     assert "under 1 scheme," in capsys.readouterr().out
+
+
+def test_what_cannot_be_written_is_found_out_before_the_work(here, capsys, monkeypatch):
+    from workbench.results import comparison
+
+    monkeypatch.setattr(comparison, "replay", lambda *args, **more: pytest.fail("replayed"))
+    (here / "file").write_text("")
+    for words in (["compare", "gcc2"], ["report", "gcc2"]):
+        for folder in ("file", "file/below", "/proc/nowhere"):
+            assert cli.main([*words, "-o", folder]) == 3
+            assert f"cannot write to {folder}" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setattr("workbench.sweeps.find_spec", lambda name: None)
+    assert cli.main(["sweep", "shared_page", "-o", "x.parquet"]) == 3
+    assert "pip install 'workbench[parquet]'" in capsys.readouterr().err
+    assert sorted(path.name for path in here.iterdir()) == ["file"]
+
+
+def test_a_limit_that_is_no_size_is_named_with_its_container(here, capsys):
+    assert cli.main(["run", "shared_page", "--limit", "A=4", "--limit", "B=-5"]) == 2
+    assert "limit of B: size '-5': expected pages" in capsys.readouterr().err
+
+
+def test_an_object_is_found_by_a_part_of_its_path(here, capsys):
+    assert cli.main(["explain", "gcc2", "--page", "libc.so:0"]) == 2
+    assert "did you mean /usr/lib/x86_64-linux-gnu/libc.so.6?" in capsys.readouterr().err
+    assert cli.main(["explain", "gcc2", "--page", "nothing like it:0"]) == 2
+    assert re.search(r"/usr/bin/dash, .* and 110 more$", capsys.readouterr().err.strip())
+
+
+def test_a_trace_given_as_a_golden_example_is_no_text(here, trace, capsys):
+    assert cli.main(["check", str(trace)]) == 2
+    assert "not text; a golden example is a TOML file" in capsys.readouterr().err
+
+
+def test_wide_tables_are_folded(here, capsys):
+    assert cli.main(["compare", "shared_page"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("\nmeasured ") > 1
+    assert max(map(len, out.partition("\nmeasured ")[2].splitlines())) <= 100
+    rows = [["a", 1, 2.5], ["b", 3, None]]
+    assert text.folded(["x", "first", "second"], rows, 12) == (
+        "x  first\na      1\nb      3\n\nx  second\na    2.50\nb       -"
+    )
+
+
+def test_a_trace_brings_the_nodes_that_its_events_name(here, call):
+    b = TraceBuilder()
+    b.task("t", b.container("A"))
+    b.file("lib", 3)
+    b.touch_read("t", "lib")
+    b.migrate("t", 2)
+    b.build().save(here / "away.zip")
+    assert json.loads(call("run", "away.zip", "--json")[0])["summary"][1]["usage"] == 3
+    assert "has 1 node" in call("run", "away.zip", "--nodes", "1", code=2)[1]
+
+
+def test_what_is_no_trace_is_told_what_one_is(here, call):
+    (here / "notes.md").write_text("hello")
+    assert "a folder of tables, *.zip or *.parquet" in call("run", "notes.md", code=2)[1]

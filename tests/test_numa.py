@@ -249,3 +249,16 @@ def test_counting_changes_nothing_else():
     plain, counted = run(case, "first_touch"), run(case, "first_touch", accesses=True)
     assert list(plain.ev_outcome) == list(counted.ev_outcome)
     assert list(plain.usage) == list(counted.usage) and not any(plain.near)
+
+
+@pytest.mark.parametrize("event", ["run_on", "migrate"])
+@pytest.mark.parametrize("engine", ["interpreted", "compiled"])
+def test_a_node_that_is_not_there_is_refused_before_the_replay(event, engine):
+    b = TraceBuilder()
+    b.task("t", b.container("A"))
+    b.file("lib", 3)
+    b.touch_read("t", "lib")
+    getattr(b, event)("t", 2)
+    with pytest.raises(ValueError, match="event 3: node 2 is not there; the machine has 2 nodes"):
+        replay(b.build(), "first_touch", machine=Machine(nodes=2), engine=engine)
+    assert replay(b.build(), "zone", machine=Machine(nodes=3), engine=engine).state.hung == 0

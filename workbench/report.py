@@ -66,12 +66,14 @@ def report(
     sources = list(sources)
     if not sources:
         raise ValueError("report: no scenario given")
-    parts = [compare(source, schemes, progress=part_of(progress, i, len(sources)), **same)
+    parts = [compare(source, schemes, progress=part_of(progress, i, 2 * len(sources)), **same)
              for i, source in enumerate(sources)]
     files = tables_of(parts)
     charts = {}
-    for name, part in zip(names_of(parts), parts, strict=True):
+    for n, (name, part) in enumerate(zip(names_of(parts), parts, strict=True), len(parts)):
         charts[name] = drawn(part)
+        if progress:
+            progress(n + 1, 2 * len(parts))
         for (theme, size, form), data in charts[name].items():
             files[f"charts/{name}.{theme}-{size}.{form}"] = data
     about = {"scenarios": [part.provenance() for part in parts]}

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -359,8 +360,12 @@ def sweep(
     target = Path(file) if file else None
     if target and target.suffix not in (".parquet", ".csv"):
         raise ValueError(f"sweep: {target.name}: a name ending in .parquet or .csv is expected")
+    if target and target.suffix == ".parquet" and find_spec("pyarrow") is None:
+        raise ImportError(f"{target.name}: Parquet needs pyarrow: pip install 'workbench[parquet]' "
+                          "(.csv files need nothing)")
     if target and target.exists() and not restart:
-        raise ValueError(f"sweep: {target} is there already; another name, or restart")
+        raise ValueError(f"sweep: {target} is there already; take another name, or --restart "
+                         "(restart=True)")
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(kept(target, str(scenario), restart))
         jobs = jobs_of(str(scenario), points, names)
@@ -433,6 +438,4 @@ def write(table: Any, target: Path, scenario: str) -> None:
 
     about = {"scenario": scenario, "code": sources()}
     data = csv_bytes(table) if target.suffix == ".csv" else parquet_bytes(table, about)
-    if data is None:
-        raise ValueError(f"{target.name}: Parquet needs pyarrow (extra: parquet); or use .csv")
     write_files(target.parent, {target.name: data})

@@ -3,7 +3,7 @@
 Data goes to stdout, talk to stderr; files appear whole or not at all. Exit codes:
 
     0    fine
-    1    `check` or `validate` found a difference
+    1    `check`, `validate`, `claims` or `schemes check` found a difference
     2    bad input: an unknown name, a bad option, a malformed file
     3    the environment: cannot write, a package or the memory is missing
     4    a defect of the workbench itself, with its traceback
@@ -33,12 +33,12 @@ from .schemes import schemes_app
 from .show import list_command, show
 from .snapshot import snapshot
 from .sweep import sweep
-from .text import Mistake, Trouble, say
+from .text import Mistake, Progress, Trouble, say
 from .trace import trace_app
 from .validate import validate
 
 CODES = (
-    "Exit codes: 0 fine; 1 check found a difference; 2 bad input (unknown name, bad option, "
+    "Exit codes: 0 fine; 1 a check found a difference; 2 bad input (unknown name, bad option, "
     "malformed file); 3 environment (cannot write, package missing); 4 defect of the workbench; "
     "130 interrupted. Data goes to stdout, talk to stderr. --debug shows tracebacks."
 )
@@ -66,7 +66,11 @@ def main(argv: list[str] | None = None) -> int:
         if word == "--events" and not (given[i + 1 :] or [""])[0].endswith((".csv", "-")):
             given[i] = "--events=-"
     try:
-        code = command(given)
+        try:
+            code = command(given)
+        finally:
+            if Progress.running:
+                Progress.running.close()
         flush()
         return code
     except (KeyboardInterrupt, typer.Abort):

@@ -19,7 +19,7 @@ from .options import (
 )
 from .run import about, show_verdicts
 from .source import Source, chosen_schemes
-from .text import Progress, counted, grid, save, show_json, wrapped
+from .text import Progress, check_folder, counted, grid, save, show_json, wrapped
 
 
 def compare_command(
@@ -40,6 +40,8 @@ def compare_command(
 
     names = chosen_schemes(scheme)
     source = Source(what, param, nodes, place, limit, set_, engine)
+    if output:
+        check_folder(output)
     progress = Progress(f"replaying {source.thing.name} under {counted(len(names), 'scheme')}")
     samples = source.samples(samples, output)
     result = compare(source.thing, names, samples=samples, progress=progress, **source.options)

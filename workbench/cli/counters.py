@@ -8,7 +8,7 @@ import typer
 
 from .options import Json
 from .source import guess
-from .text import Mistake, grid, records, say, show_json, wrapped
+from .text import Mistake, Progress, grid, records, say, show_json, wrapped
 
 
 def counters(
@@ -50,18 +50,24 @@ def counters(
             raise Mistake("--simulate stands alone: its tables have their own forms")
         simulated(as_json)
         return
+    progress = Progress("trying every order of steps")
     if story:
         verdict = judge(*story, switch)
+        progress.close()
         if as_json:
             show_json(verdict_record(verdict))
         elif verdict.proved:
-            print(f"{story[1]} is proved for {story[0]} in {verdict.states} states: no story")
+            print(f"{story[1]} is proved for {story[0]} in {verdict.states:,} states: no story")
         else:
             print(f"{story[0]}, {title(story[0])}\nrefuted: {PROPERTIES[story[1]].means}\n")
             print("\n".join(narrate(verdict)))
         return
     names = form or list(FORMS)
-    verdicts = {name: [judge(name, what, switch) for what in PROPERTIES] for name in names}
+    verdicts: dict[str, list] = {}
+    for n, name in enumerate(names):
+        progress(n, len(names))
+        verdicts[name] = [judge(name, what, switch) for what in PROPERTIES]
+    progress.close()
     if as_json:
         show_json([verdict_record(v) for row in verdicts.values() for v in row])
         return
@@ -79,7 +85,7 @@ def counters(
                           f"{said.source}; but {BECAUSE[v.form, v.property]}."))
     states = sum(v.states for row in verdicts.values() for v in row)
     print(wrapped(f'"in 5": refuted, the shortest story has 5 steps (--story FORM PROPERTY). '
-                  f"{states} states of {max(len(p.cases) for p in PROPERTIES.values())} cases or "
+                  f"{states:,} states of {max(len(p.cases) for p in PROPERTIES.values())} cases or "
                   "fewer; a proof is for these cases."))
 
 

@@ -8,7 +8,7 @@ import typer
 
 from .options import Engine, Limits, Nodes, Params, Places, Scheme, Settings, What
 from .source import Source, number
-from .text import Mistake
+from .text import Mistake, Progress
 
 
 def explain(
@@ -41,5 +41,8 @@ def explain(
             raise Mistake(f"--page {page}: write --page OBJECT:INDEX")
         asked |= {"object": name, "page": number(index, f"--page {name}:")}
     source = Source(what, param, nodes, place, limit, set_, engine)
-    result = replay(source.thing, scheme, **source.options)
-    print(result.explain(**{key: value for key, value in asked.items() if value is not None}))
+    progress = Progress(f"replaying {source.thing.name}")
+    result = replay(source.thing, scheme, progress=progress, **source.options)
+    told = result.explain(**{key: value for key, value in asked.items() if value is not None})
+    progress.close()
+    print(told)

@@ -12,7 +12,7 @@ import typer
 from workbench.trace.files import csv_text
 
 from .source import Source, chosen_schemes
-from .text import Progress, grid, say, wrapped, writing
+from .text import Progress, check_folder, grid, say, wrapped, writing
 
 MAIN_JOB, MAIN_LIMIT = "gcc2", "24MiB"
 # its chart shows these, its table every scheme
@@ -38,6 +38,7 @@ def main_job(
     from workbench.results.export import write_files
     from workbench.results.units import pages
 
+    check_folder(Path("report"))
     free, bound = Source(MAIN_JOB), Source(MAIN_JOB, limits=[f"{c}={MAIN_LIMIT}" for c in "AB"])
     schemes = chosen_schemes(None)
     progress = Progress(f"replaying {MAIN_JOB} under {len(schemes)} schemes, twice")

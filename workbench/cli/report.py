@@ -44,7 +44,7 @@ def report(
     names = chosen_schemes([n for given in scheme or [] for n in given.split(",")] or None)
     sources = [Source(name, None, nodes, None, limit, set_) for name in what]
     same = {k: v for k, v in sources[0].options.items() if k not in ("machine", "engine")}
-    progress = Progress(f"replaying {counted(len(sources), 'scenario')} under "
+    progress = Progress(f"replaying and drawing {counted(len(sources), 'scenario')} under "
                         f"{counted(len(names), 'scheme')}")
     with writing(f"to {output}"):
         files = make([s.thing for s in sources], names, output, progress=progress, pdf=pdf, **same)

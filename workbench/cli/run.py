@@ -27,7 +27,9 @@ from .text import (
     Mistake,
     Progress,
     cell,
+    check_folder,
     counted,
+    folded,
     grid,
     records,
     save,
@@ -62,6 +64,8 @@ def run(
     if events == "-" and as_json:
         raise Mistake("--json and --events would both go to stdout; give --events a file")
     source = Source(what, param, nodes, place, limit, set_, engine)
+    if output:
+        check_folder(output)
     progress = Progress(f"replaying {source.thing.name}")
     samples = source.samples(samples, output)
     result = replay(source.thing, scheme, samples=samples, progress=progress, **source.options)
@@ -116,8 +120,8 @@ def show_verdicts(runs: list[Any]) -> None:
     columns = [run.verdicts() for run in runs]
     if not any(columns):
         return
-    print(grid(["measured", *(run.scheme.label for run in runs)],
-               [[rows[0]["quantity"], *map(said, rows)] for rows in zip(*columns, strict=True)]))
+    rows = [[row[0]["quantity"], *map(said, row)] for row in zip(*columns, strict=True)]
+    print(folded(["measured", *(run.scheme.label for run in runs)], rows))
     judged = [row["agrees"] for rows in columns for row in rows if row["agrees"] is not None]
     if judged:
         print(f"{sum(judged)} of {len(judged)} predictions came true")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .options import Json
-from .text import grid, say, show_json
+from .text import cell, folded, grid, say, show_json, wrapped
 
 schemes_app = typer.Typer(help="What each scheme does and promises; check one; write your own.")
 
@@ -35,9 +35,13 @@ def schemes_command(
         return
     parts = [f.name for f in fields_of(schemes.Parts)]
     promises = list(schemes.PROMISES)
-    for names in (["title", "source"], parts, promises):
-        print(grid(["scheme", *names], [[row["scheme"], *(row[n] for n in names)] for row in rows]))
-        print()
+    said = [{n: "+".join(row[n]) if n == "counts" else row[n] for n in row} for row in rows]
+    alike = [n for n in parts if len({row[n] for row in said}) == 1]
+    for names in (["title", "source"], [n for n in parts if n not in alike], promises):
+        table = [[row["scheme"], *(row[n] for n in names)] for row in said]
+        print((grid if "title" in names else folded)(["scheme", *names], table) + "\n")
+    print(wrapped("The same in all of them, unless an option says otherwise: "
+                  + ", ".join(f"{n}={cell(said[0][n])}" for n in alike) + ".") + "\n")
     print(grid(["promise", "means"], schemes.PROMISES.items()) + "\n")
     print(matrix.text(features))
 

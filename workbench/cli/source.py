@@ -124,7 +124,7 @@ class Source:
             if chosen:
                 raise Mistake(f"--param is for scenarios; {given} is a trace")
             trace = read_trace(given, scenarios.names())
-            machine = Machine(nodes=nodes or 1 + max((t.node for t in trace.tasks), default=0))
+            machine = Machine(nodes=nodes or 1 + max(nodes_of(trace), default=0))
             self.trace = self.placed(trace, machine.nodes)
             self.thing = NamedTrace(trace_name(given), self.trace)
         knobs: dict[str, Any] = {}
@@ -183,6 +183,15 @@ class Source:
             replace(t, node=self.places.get(t.container, t.node)) for t in trace.tasks
         ]
         return moved
+
+
+def nodes_of(trace: Any) -> Iterable[int]:
+    """Every node that a task begins on or is sent to."""
+    from workbench.trace import Op
+
+    yield from (t.node for t in trace.tasks)
+    for i in trace.rows(Op.run_on, Op.migrate):
+        yield int(trace.values[trace.value[i]])
 
 
 def trace_name(given: str) -> str:

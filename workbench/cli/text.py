@@ -6,8 +6,9 @@ import contextlib
 import json
 import os
 import sys
+import tempfile
 import textwrap
-import time
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,23 @@ def grid(columns: Iterable[str], rows: Iterable[Iterable]) -> str:
     )
 
 
+def folded(columns: Iterable[str], rows: Iterable[Iterable], width: int = 100) -> str:
+    """A `grid` of so many letters: what does not fit beside comes below, with the first column."""
+    columns, rows = list(columns), [list(row) for row in rows]
+    wide = [max(len(cell(row[i])) for row in [columns, *rows]) for i in range(len(columns))]
+    blocks, room = [[0]], width - wide[0]
+    for i in range(1, len(columns)):
+        if len(blocks[-1]) > 1 and room < wide[i] + 2:
+            blocks.append([0])
+            room = width - wide[0]
+        blocks[-1].append(i)
+        room -= wide[i] + 2
+    return "\n\n".join(
+        grid([columns[i] for i in block], [[row[i] for i in block] for row in rows])
+        for block in blocks
+    )
+
+
 def counted(number: int, noun: str, plural: str = "") -> str:
     """`1 file`, `3 files`."""
     from workbench.kernel import counted
@@ -72,19 +90,28 @@ def wrapped(sentence: str) -> str:
 class Progress:
     """One line on stderr, once the work has taken a second; a counter where there is a terminal."""
 
-    def __init__(self, what: str):
-        self.what, self.begun, self.shown = what, time.monotonic(), False
+    AFTER = 1.0  # seconds
+    running: Progress | None = None
 
-    def __call__(self, done: int, total: int) -> None:
-        if time.monotonic() - self.begun < 1 or done >= total:
-            return
-        if sys.stderr.isatty():
-            print(f"\r{self.what}: {done / total:4.0%}", end="", file=sys.stderr, flush=True)
-        elif not self.shown:
-            say(f"{self.what} ...")
+    def __init__(self, what: str):
+        self.what, self.shown = what, False
+        self.timer = threading.Timer(self.AFTER, self.show)  # one step may be long
+        self.timer.daemon = True
+        Progress.running = self
+        self.timer.start()
+
+    def show(self) -> None:
+        end = "" if sys.stderr.isatty() else "\n"
+        print(f"{self.what} ...", end=end, file=sys.stderr, flush=True)
         self.shown = True
 
+    def __call__(self, done: int, total: int) -> None:
+        if self.shown and done < total and sys.stderr.isatty():
+            print(f"\r{self.what}: {done / total:4.0%}", end="", file=sys.stderr, flush=True)
+
     def close(self) -> None:
+        self.timer.cancel()
+        Progress.running = None
         if self.shown and sys.stderr.isatty():
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
@@ -113,8 +140,14 @@ def check_parent(file: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
+    """Find out before the work, not after it, that nothing can be written there."""
     if folder.exists() and not folder.is_dir():
         raise Trouble(f"cannot write to {folder}: it is a file, a folder is needed")
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    with writing(f"to {folder}"), tempfile.TemporaryDirectory(prefix=".workbench-", dir=place):
+        pass
 
 
 def check_ending(trace: Path, word: str) -> None:

@@ -162,9 +162,19 @@ class Knobs:
         return (1 << (self.word - 1)) - 1
 
 
+SHOWN, MANY = 10, 90  # names in a hint, of many; so many are still listed whole
+
+
 def did_you_mean(name: str, known) -> str:
-    close = difflib.get_close_matches(str(name), list(known), 1)
-    return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
+    """`; did you mean X?`: the nearest of the known names, or those it is a part of; else all of
+    them, or of very many the first."""
+    known = [str(one) for one in known]
+    close = difflib.get_close_matches(str(name), known, 1)
+    close = close or [one for one in known if len(str(name)) > 2 and str(name) in one][:3]
+    if close:
+        return f"; did you mean {' or '.join(close)}?"
+    more = f" and {len(known) - SHOWN} more" if len(known) > MANY else ""
+    return f"; known: {', '.join(known[: SHOWN if more else MANY])}{more}"
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

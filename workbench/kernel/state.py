@@ -317,11 +317,13 @@ class State:
 
     def set_zones(self, trace, machine: Machine, knobs: Knobs, scheme) -> None:
         left = [machine.frames] * machine.nodes
-        for t in trace.tasks:
-            if not 0 <= t.node < machine.nodes:
-                raise PlacementError(
-                    f"task {t.name}: node {t.node} is not there; the machine has {machine.nodes}"
-                )
+        asked = [(f"task {t.name}", t.node) for t in trace.tasks]
+        asked += [(f"event {i + 1}", int(trace.values[trace.value[i]]))
+                  for i in trace.rows(OP_RUN_ON, OP_MIGRATE)]  # fmt: skip
+        for who, node in asked:
+            if not 0 <= node < machine.nodes:
+                have = counted(machine.nodes, "node")
+                raise PlacementError(f"{who}: node {node} is not there; the machine has {have}")
         if self.placement:
             self.carve_zones(trace, machine, knobs, left)
         for n in range(machine.nodes):

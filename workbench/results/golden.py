@@ -137,7 +137,9 @@ def load(path: str | Path) -> Golden:
         names = [case.name for case in cases]
         if len(set(names)) < len(names):
             raise GoldenError(f"two cases have one name: {', '.join(names)}")
-    except (GoldenError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise GoldenError(f"{path}: not text; a golden example is a TOML file") from None
+    except (GoldenError, tomllib.TOMLDecodeError) as error:
         raise GoldenError(f"{path}: {error}") from None
     return Golden(path, raw["title"], raw["source"], raw.get("notes", ""), cases)
 

@@ -78,7 +78,7 @@ def replay(
     scheme = schemes.get(scheme)
     machine = machine or getattr(scenario, "machine", None) or Machine()
     chosen = with_knobs(getattr(scenario, "knobs", None) or Knobs(), knobs)
-    given = {c: None if size is None else pages(size) for c, size in (limits or {}).items()}
+    given = {c: limit_in_pages(c, size) for c, size in (limits or {}).items()}
     trace = with_limits(trace, given)
     engine = choose(engine, trace)
     started = time.perf_counter()
@@ -91,6 +91,13 @@ def replay(
         name or name_of(trace), scheme, machine, chosen, trace, engine, state, seconds, given,
         scenario,
     )  # fmt: skip
+
+
+def limit_in_pages(container: str, size: int | str | None) -> int | None:
+    try:
+        return None if size is None else pages(size)
+    except ValueError as problem:
+        raise ValueError(f"limit of {container}: {problem}") from None
 
 
 def with_knobs(base: Knobs, changes: dict[str, Any]) -> Knobs:

@@ -156,9 +156,11 @@ def load(path: str | Path) -> Trace:
                 broken = (KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
                 texts, found = _read(archive.read, broken)
         except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as why:
-            raise TraceError(
-                [Defect(path.name, None, "", None, f"not a whole zip file: {why}")]
-            ) from None
+            expected = f"not a whole zip file: {why}"
+            if path.suffix != ".zip":
+                expected = ("not a trace, which is a folder of tables, *.zip or *.parquet, nor a "
+                            "form that `workbench trace convert` knows")  # fmt: skip
+            raise TraceError([Defect(path.name, None, "", None, expected)]) from None
     if found:
         raise TraceError(found, path)
     return _Reader(path, texts).trace()
