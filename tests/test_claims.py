@@ -115,6 +115,13 @@ def test_a_word_is_not_held_against_a_number():
         claims.Case("counter", "K1", "<= 1", property="limit").passes("proved")
 
 
+def test_what_numpy_counts_can_be_stored():
+    numpy = pytest.importorskip("numpy")
+    found = evaluate("sum(m['x'] <= 1 for n in (1, 2)) / 2", m={"x": numpy.float64(0.5)})
+    holds = claims.Case("arithmetic", "0", ">= 1").passes(found)
+    assert json.dumps([found, holds]) == "[1.0, true]"
+
+
 def test_a_sum_over_runs_sees_them():
     assert evaluate("sum(run(n)['x'] for n in (1, 2))", run=lambda n: {"x": n}) == 3
 

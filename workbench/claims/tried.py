@@ -89,6 +89,7 @@ def evaluate(expression: str, **names: object) -> Value:
                           f"{', '.join(map(repr, known))}") from None
     except Exception as problem:
         raise LedgerError(f"{expression!r}: {type(problem).__name__}: {problem}") from None
+    value = getattr(value, "item", lambda: value)()  # the compiled engine's numbers are numpy's
     if isinstance(value, bool):
         return int(value)
     if not isinstance(value, (int, float, str)):

@@ -75,6 +75,8 @@ def run(
     preempted: tuple[float, float] = (0, 0),
     queue: bool = False,
     warm: int = 0,
+    transfer_ns: float = TRANSFER_NS,
+    atomic_ns: float = ATOMIC_NS,
 ) -> Tally:
     """All lives to their end, each on a CPU of its own.
 
@@ -129,13 +131,13 @@ def run(
             if not (me in line.readers if reads else line.writer == me):
                 if not fetched:
                     tally.transfers += 1
-                    line.free_at = max(now, line.free_at) + TRANSFER_NS
+                    line.free_at = max(now, line.free_at) + transfer_ns
                     later(line.free_at, me, True)
                     continue
                 line.readers = line.readers | {me} if reads else {me}
                 line.writer = -1 if reads else me
             tally.atomics += step.kind in ATOMIC
-            cost = ATOMIC_NS if step.kind in ATOMIC else PLAIN_NS
+            cost = atomic_ns if step.kind in ATOMIC else PLAIN_NS
         result = apply(step, cells)
         if result is BLOCKED:
             waiting.append(me)
@@ -241,13 +243,14 @@ def races(
 
 def scaling(
     form: str, cpus: int, queue: bool = False, grow: bool = False, calls: int = 60, seed: int = 1,
-    **options: Any,
+    transfer_ns: float = TRANSFER_NS, atomic_ns: float = ATOMIC_NS, **options: Any,
 ) -> Tally:
     """X40: CPUs that charge one container, far from its limit; with `grow` they keep every page."""
     rng = random.Random(seed)
     made = FORMS[form](actors=cpus, batch=32, reserve=32, **options)
     lives = [busy(rng, calls, rng.uniform(0, cpus) * FAULT_NS, grow) for _ in range(cpus)]
-    return run(made, lives, WORD >> 1, rng, queue=queue, warm=cpus * calls // 2)
+    return run(made, lives, WORD >> 1, rng, queue=queue, warm=cpus * calls // 2,
+               transfer_ns=transfer_ns, atomic_ns=atomic_ns)  # fmt: skip
 
 
 def fuzz(form: str, cpus: int, batch: int, adversary: bool, limit: int, seed: int = 1) -> Tally:

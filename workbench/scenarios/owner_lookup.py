@@ -10,7 +10,7 @@ from typing import Annotated
 from workbench.kernel.hooks import maps
 from workbench.trace import Op, TraceBuilder
 
-from .parts import Nodes, Place, Scenario, Size, finish, knobs, machine, settle
+from .parts import Nodes, Place, Scenario, Size, charged, finish, knobs, machine, settle
 
 TITLE = "Whose page is this?"
 SOURCE = (
@@ -119,18 +119,6 @@ def measure(trace, k) -> dict[str, float]:
         "wrong: file": sum(owner_of[of_file[p][0]] != who for p, who in pages),
         "tries: lossy hash": slots / held if held else 0,
     }
-
-
-def charged(k) -> list[tuple[int, int]]:
-    """(page, payer) of every charge, in the order of their records."""
-    found = []
-    for page in range(k.vpages):
-        e = first = int(k.page_entry[page]) - 1
-        while e >= 0:
-            found.append((e, page, int(k.entry_owner[e])))
-            e = int(k.entry_after[e]) if k.per_pair else first
-            e = -1 if e == first else e
-    return [(page, payer) for _, page, payer in sorted(found)]
 
 
 def first_users(trace) -> dict[tuple[int, int], int]:

@@ -279,3 +279,15 @@ def frames_of(trace: Trace, k: State, *names: str) -> int:
                 flags = (int(k.page_flags[p]) for p in range(first, first + o.pages))
                 found += sum(flag & RESIDENT != 0 for flag in flags)
     return found
+
+
+def charged(k) -> list[tuple[int, int]]:
+    """(page, payer) of every charge, in the order of their records."""
+    found = []
+    for page in range(k.vpages):
+        e = first = int(k.page_entry[page]) - 1
+        while e >= 0:
+            found.append((e, page, int(k.entry_owner[e])))
+            e = int(k.entry_after[e]) if k.per_pair else first
+            e = -1 if e == first else e
+    return [(page, payer) for _, page, payer in sorted(found)]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from workbench.kernel.hooks import maps
 from workbench.kernel.names import MAJOR
 from workbench.trace import Op, TraceBuilder
 
-from .parts import Books, Nodes, Place, Scenario, Size, finish, knobs, machine, settle
+from .parts import Books, Nodes, Place, Scenario, Size, charged, finish, knobs, machine, settle
 
 TITLE = "Reader and mapper"
 SOURCE = "Dave Hansen, 13 Mar 2007 (read in by one, mapped by another); Mel Gorman, 14 Mar 2007"
@@ -76,9 +77,11 @@ def build(
 
 
 def measure(trace, k) -> dict[str, float]:
-    """Charges when both have used the file; what is fetched from disk again under pressure."""
+    """Charges when both have used the file; what is fetched from disk again under pressure; at the
+    end, pages whose payer maps them no more or never did."""
     both, full = Books(trace, k, "both have used it"), "the reader has filled its limit"
     row = {"reader charged": both.charge("R"), "mapper charged": both.charge("M")}
+    row["payer maps it not"] = sum(not maps(k, page, payer, -1) for page, payer in charged(k))
     if full in trace.values:
         start = next(i for i in trace.rows(Op.mark) if trace.values[trace.value[i]] == full)
         for who, op in (("mapper", Op.touch_read), ("reader", Op.read)):

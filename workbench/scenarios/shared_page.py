@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from workbench.trace import TraceBuilder
+from workbench.trace import Op, TraceBuilder
 
 from .parts import Books, Nodes, Place, Scenario, Size, finish, knobs, machine, settle
 
@@ -95,7 +95,22 @@ def build(
 
 
 def measure(trace, k) -> dict[str, float]:
-    """Charges after each phase."""
+    """Charges after each phase; how wrong counters without a record of the payer are at last."""
     boxes = [c.name for c in trace.containers[1:]]
     marks = [m for m in PHASES if m in trace.values]
-    return {f"{m}: {c}": Books(trace, k, m).charge(c) for m in marks for c in boxes}
+    row = {f"{m}: {c}": Books(trace, k, m).charge(c) for m in marks for c in boxes}
+    return row | {"wrong without a record": without_record(trace)}
+
+
+def without_record(trace) -> int:
+    """Whoever maps a page first is charged, whoever unmaps it last is given it back: the pages by
+    which the counters, which should be 0 when all have left, are not."""
+    users, counter = 0, dict.fromkeys(range(len(trace.tasks)), 0)
+    for op, task, count in zip(trace.op, trace.task, trace.count, strict=True):
+        if op == Op.touch_read:
+            counter[task] += count * (users == 0)
+            users += 1
+        elif op == Op.unmap:
+            users -= 1
+            counter[task] -= count * (users == 0)
+    return sum(map(abs, counter.values()))
