@@ -16,7 +16,7 @@ from workbench.kernel.hooks import (
 from .parts import Parts
 
 TITLE = "exact fractions"
-SOURCE = "Pavel Emelianov, 13 Mar 2007 (equal shares); proportional set size since"
+SOURCE = "Kirill Korotaev, 14 Mar 2007 (a page over its users); proportional set size since"
 ASSUMED = (
     "Shares are whole numbers of 1/2952069120 page: exact for up to 16 sharers and for any power "
     "of two up to 4,096; beyond, rounded down by less than one unit. A share that grows because "

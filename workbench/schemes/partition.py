@@ -3,7 +3,7 @@
 from .parts import Parts
 
 TITLE = "full partition (Xen-like)"
-SOURCE = "Herbert Poetzl, 11 and 12 Mar 2007 (as the other extreme)"
+SOURCE = "Herbert Poetzl, 12 Mar 2007 (as the other extreme)"
 ASSUMED = (
     "A container's machine has as many frames as its limit says, and lists and page cache of its "
     "own. A task that is moved starts anew there: its pages stay behind and are touched again; an "
