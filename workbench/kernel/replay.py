@@ -174,6 +174,9 @@ def room(k, i, op, t):
         if not k.resident and not k.placement:
             return True
         need += k.ev_count[i]
+    elif op <= MUNLOCK and need <= k.spare and k.vmas_top + 2 <= k.vmas_end:  # map, unmap, ...
+        k.spare -= need
+        return True
     elif op == FORK and k.task_mm[t] >= 0:
         need += 2 * k.mm_count[k.task_mm[t]] + k.held[k.task_container[t]]
     elif op == MOVE or op == EXEC:

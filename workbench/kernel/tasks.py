@@ -428,9 +428,9 @@ def cut_vmas(k, mm, start, end):
     i = k.mm_vmas[mm] - 1
     while i >= 0:
         after = k.vma_next[i] - 1
-        low = max(start, k.vma_start[i])
-        high = min(end, k.vma_end[i])
-        if low < high:
+        if k.vma_start[i] < end and start < k.vma_end[i]:
+            low = max(start, k.vma_start[i])
+            high = min(end, k.vma_end[i])
             lost |= k.vma_flags[i] & HAS_ANON
             k.mm_size[mm] -= high - low
             if k.vma_end[i] > high and k.vma_start[i] < low:
