@@ -12,6 +12,7 @@ from itertools import islice
 
 from .config import Knobs, Machine
 from .guard import HookError, audited, balanced
+from .inline import chosen
 from .names import HANG
 from .replay import run, truth
 from .state import State
@@ -63,7 +64,7 @@ def prepare(trace, scheme, machine, knobs, engine, samples, sample_every, watch)
         k = CompiledState(trace, machine, knobs, scheme, samples, sample_every, watch)
         return k, *functions()[:2]
     k = State(trace, machine, knobs, scheme, samples, sample_every, watch)
-    return k, run, rehash
+    return k, chosen(run, k), rehash
 
 
 def advance(k: State, trace, do_run, do_rehash, start: int, stop: int) -> None:
