@@ -36,7 +36,7 @@ class Experiment:
     limits      container -> pages, None for no limit; those not named keep the scenario's
     at          events done at the moment shown; None: all
     page        (object, index) of the page that is followed, or None
-    hide        groups of controls that stay locked (`lab.widgets.GROUPS`)
+    hide        groups of controls that stay locked (`lab.controls.GROUPS`)
     version     of the workbench that wrote the line
     """
 
