@@ -12,7 +12,7 @@ import json
 import pytest
 
 from workbench import cli
-from workbench.counters import FORMS, PROPERTIES, judge, narrate, simulate
+from workbench.counters import FORMS, PROPERTIES, judge, narrate, simulate, tables
 from workbench.counters.explore import Explorer
 from workbench.counters.forms import K1, K3, K5, K7
 from workbench.counters.properties import UNIT, Case, charge
@@ -314,7 +314,7 @@ def test_reserves():
 
 def test_limits_that_mean_none():
     """X50, C182: as posted, a limit of zero lets everything pass; LONG_MAX and ULONG_MAX do."""
-    rows = {row[0]: row[1:] for row in simulate.table_limits()[2]}
+    rows = {row[0]: row[1:] for row in tables.table_limits()[2]}
     assert rows == {"0": [5, 0], "1": [1, 1], "usage - 1": [0, 0],
                     "LONG_MAX": [5, 5], "ULONG_MAX": [5, 5]}
 

@@ -91,7 +91,7 @@ def counters(
 
 def simulated(as_json: bool) -> None:
     """The larger cases, each table as soon as it is there."""
-    from workbench.counters.simulate import tables
+    from workbench.counters.tables import tables
 
     done = {}
     for name, compute in tables():

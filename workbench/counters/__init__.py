@@ -1,8 +1,8 @@
 """The counters laboratory: which form of counter keeps a limit, and what it costs.
 
 `forms` has K1 to K8 as atomic steps, `properties` what is asked of them; `explore` proves or
-refutes it by trying every order, `simulate` runs larger cases with a cost model. Standard library
-only.
+refutes it by trying every order; `simulate` runs larger cases with a cost model, and `tables` shows
+them. Standard library only.
 """
 
 from .explore import Verdict, judge, narrate

@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 import random
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
@@ -67,6 +67,137 @@ class Actor:
     locked: int = 0
 
 
+class Machine:
+    """CPUs with an actor each, the cache lines they share, and the clock."""
+
+    def __init__(
+        self, form: Form, lives: list[Life], limit: int, rng: random.Random,
+        preempted: tuple[float, float], queue: bool, warm: int,
+        transfer_ns: float, atomic_ns: float,
+    ):
+        self.form, self.limit, self.rng = form, limit, rng
+        self.preempted, self.queue, self.warm = preempted, queue, warm
+        self.transfer_ns, self.atomic_ns = transfer_ns, atomic_ns
+        self.cells, self.tally = form.cells(limit), Tally()
+        self.lines: dict[str, Line] = {form.line(cell): Line() for cell in self.cells}
+        self.actors = [Actor(life) for life in lives]
+        self.waiting: list[int] = []  # for the lock
+        self.taken: list[tuple[float, int]] = []  # when pages come and go, at the widest
+        self.refusals: list[tuple[float, float, int]] = []
+        self.held = 0
+        self.heap = [(0.0, i, i, False) for i in range(len(lives))]
+        self.count = len(lives)
+
+    def later(self, time: float, who: int, fetched: bool = False) -> None:
+        self.count += 1
+        heapq.heappush(self.heap, (time, self.count, who, fetched))
+
+    def run(self) -> Tally:
+        heapq.heapify(self.heap)
+        last = 0.0
+        while self.heap:
+            now, _, me, fetched = heapq.heappop(self.heap)
+            if self.held > self.limit:
+                self.tally.over_ns += now - last
+            last = now
+            if self.actors[me].call or self.begin(me, now):
+                self.step(me, now, fetched)
+        self.tally.spurious = fitted(self.taken, self.refusals, self.limit)
+        return self.tally
+
+    def begin(self, me: int, now: float) -> bool:
+        """Whether the actor's life goes on with a call: else it waits, or is over."""
+        actor = self.actors[me]
+        try:
+            todo = actor.life.send(actor.answer)
+        except StopIteration:
+            return False
+        actor.answer = None
+        if not isinstance(todo, tuple):
+            self.later(now + todo, me)
+            return False
+        verb, v = actor.call = todo
+        actor.steps = getattr(self.form, verb)(*((me, v) if verb != "leave" else (me,)))
+        actor.step = next(actor.steps)
+        self.held -= v * (verb == "uncharge")
+        actor.began = now
+        return True
+
+    def step(self, me: int, now: float, fetched: bool) -> None:
+        """The next step of a call, once its cache line is there and the lock is free."""
+        actor = self.actors[me]
+        step, cost = actor.step, self.cost(actor.step, me, now, fetched)
+        if cost is None:
+            return
+        result = apply(step, self.cells)
+        if result is BLOCKED:
+            self.waiting.append(me)
+            return
+        if step.kind == "lock":
+            self.tally.locks += 1
+            actor.locked = 1
+        elif step.kind == "unlock":
+            actor.locked = 0
+            woken = slice(1 if self.queue else None)
+            for who in self.waiting[woken]:
+                self.later(now + cost, who)
+            del self.waiting[woken]
+        elif step.kind == "cmpxchg":
+            self.tally.retries += result != step.expected
+        try:
+            actor.step = actor.steps.send(result)
+        except StopIteration as end:
+            self.end(actor, end.value, now, now + cost)
+        if self.preempted[0] and not actor.locked and self.rng.random() < self.preempted[0]:
+            cost += self.preempted[1]
+        self.later(now + cost, me)
+        self.tally.ns = max(self.tally.ns, now + cost)
+
+    def cost(self, step: Step, me: int, now: float, fetched: bool) -> float | None:
+        """Of a step, ns; None: its cache line is elsewhere and has to be fetched before."""
+        if step.kind == "sleep":
+            cost = self.rng.uniform(0.5, 1.5) * FAULT_NS
+            self.tally.call_ns -= cost
+            return cost
+        line = self.lines[self.form.line(step.cell)]
+        reads = step.kind == "load"
+        if not (me in line.readers if reads else line.writer == me):
+            if not fetched:
+                self.tally.transfers += 1
+                line.free_at = max(now, line.free_at) + self.transfer_ns
+                self.later(line.free_at, me, True)
+                return None
+            line.readers = line.readers | {me} if reads else {me}
+            line.writer = -1 if reads else me
+        self.tally.atomics += step.kind in ATOMIC
+        return self.atomic_ns if step.kind in ATOMIC else PLAIN_NS
+
+    def end(self, actor: Actor, result: Any, now: float, after: float) -> None:
+        """A call returns: what was granted, and how far the counter is from the truth."""
+        tally, (verb, v) = self.tally, actor.call
+        if verb == "charge":
+            tally.charges += 1
+            if result:
+                self.held += v
+                tally.most_held = max(tally.most_held, self.held)
+                self.taken.append((actor.began, v))
+            else:
+                tally.refused += 1
+                self.refusals.append((actor.began, now, v))
+        elif verb == "uncharge":
+            self.taken.append((now, -v))
+        tally.calls += verb != "leave"
+        tally.call_ns += (after - actor.began) * (verb != "leave")
+        shown = self.form.shown(self.cells)
+        error = shown - self.held
+        tally.low, tally.high = min(tally.low, error), max(tally.high, error)
+        tally.stranded = max(tally.stranded, shown - self.form.precise(self.cells))
+        actor.call, actor.answer = None, result
+        if tally.calls == self.warm:
+            tally.calls = tally.transfers = tally.atomics = tally.locks = tally.retries = 0
+            tally.call_ns, self.warm = 0, -1
+
+
 def run(
     form: Form,
     lives: list[Life],
@@ -84,104 +215,9 @@ def run(
     costs are counted after the first `warm` calls, without the time in which a page is obtained.
     Cost: about 5 us of real time per step.
     """
-    cells, tally = form.cells(limit), Tally()
-    lines: dict[str, Line] = {form.line(cell): Line() for cell in cells}
-    actors = [Actor(life) for life in lives]
-    waiting: list[int] = []
-    taken: list[tuple[float, int]] = []  # when pages come and go, at the widest
-    refusals: list[tuple[float, float, int]] = []
-    held, last = 0, 0.0
-    heap = [(0.0, i, i, False) for i in range(len(actors))]
-    count = len(heap)
-    heapq.heapify(heap)
-
-    def later(time: float, who: int, fetched: bool = False) -> None:
-        nonlocal count
-        count += 1
-        heapq.heappush(heap, (time, count, who, fetched))
-
-    while heap:
-        now, _, me, fetched = heapq.heappop(heap)
-        actor = actors[me]
-        if held > limit:
-            tally.over_ns += now - last
-        last = now
-        if actor.call is None:  # between calls
-            try:
-                todo = actor.life.send(actor.answer)
-            except StopIteration:
-                continue
-            actor.answer = None
-            if not isinstance(todo, tuple):
-                later(now + todo, me)
-                continue
-            verb, v = actor.call = todo
-            actor.steps = getattr(form, verb)(*((me, v) if verb != "leave" else (me,)))
-            actor.step = next(actor.steps)
-            held -= v * (verb == "uncharge")
-            actor.began = now
-        step = actor.step
-        cost = 0.0
-        if step.kind == "sleep":
-            cost = rng.uniform(0.5, 1.5) * FAULT_NS
-            tally.call_ns -= cost
-        else:
-            line = lines[form.line(step.cell)]
-            reads = step.kind == "load"
-            if not (me in line.readers if reads else line.writer == me):
-                if not fetched:
-                    tally.transfers += 1
-                    line.free_at = max(now, line.free_at) + transfer_ns
-                    later(line.free_at, me, True)
-                    continue
-                line.readers = line.readers | {me} if reads else {me}
-                line.writer = -1 if reads else me
-            tally.atomics += step.kind in ATOMIC
-            cost = atomic_ns if step.kind in ATOMIC else PLAIN_NS
-        result = apply(step, cells)
-        if result is BLOCKED:
-            waiting.append(me)
-            continue
-        if step.kind == "lock":
-            tally.locks += 1
-            actor.locked = 1
-        elif step.kind == "unlock":
-            actor.locked = 0
-            for who in waiting[: 1 if queue else None]:
-                later(now + cost, who)
-            del waiting[: 1 if queue else None]
-        elif step.kind == "cmpxchg":
-            tally.retries += result != step.expected
-        try:
-            actor.step = actor.steps.send(result)
-        except StopIteration as end:
-            verb, v = actor.call
-            if verb == "charge":
-                tally.charges += 1
-                if end.value:
-                    held += v
-                    tally.most_held = max(tally.most_held, held)
-                    taken.append((actor.began, v))
-                else:
-                    tally.refused += 1
-                    refusals.append((actor.began, now, v))
-            elif verb == "uncharge":
-                taken.append((now, -v))
-            tally.calls += verb != "leave"
-            tally.call_ns += (now + cost - actor.began) * (verb != "leave")
-            error = form.shown(cells) - held
-            tally.low, tally.high = min(tally.low, error), max(tally.high, error)
-            tally.stranded = max(tally.stranded, form.shown(cells) - form.precise(cells))
-            actor.call, actor.answer = None, end.value
-            if tally.calls == warm:
-                tally.calls = tally.transfers = tally.atomics = tally.locks = tally.retries = 0
-                tally.call_ns, warm = 0, -1
-        if preempted[0] and not actor.locked and rng.random() < preempted[0]:
-            cost += preempted[1]
-        later(now + cost, me)
-        tally.ns = max(tally.ns, now + cost)
-    tally.spurious = fitted(taken, refusals, limit)
-    return tally
+    return Machine(
+        form, lives, limit, rng, preempted, queue, warm, transfer_ns, atomic_ns
+    ).run()
 
 
 def fitted(
@@ -250,7 +286,7 @@ def scaling(
     made = FORMS[form](actors=cpus, batch=32, reserve=32, **options)
     lives = [busy(rng, calls, rng.uniform(0, cpus) * FAULT_NS, grow) for _ in range(cpus)]
     return run(made, lives, WORD >> 1, rng, queue=queue, warm=cpus * calls // 2,
-               transfer_ns=transfer_ns, atomic_ns=atomic_ns)  # fmt: skip
+               transfer_ns=transfer_ns, atomic_ns=atomic_ns)
 
 
 def fuzz(form: str, cpus: int, batch: int, adversary: bool, limit: int, seed: int = 1) -> Tally:
@@ -298,115 +334,3 @@ def accepted(form: str, limit: int, usage: int = 0, charges: int = 5) -> int:
 
     run(FORMS[form](actors=1), [life()], WORD >> 1, random.Random(0))
     return taken.charges
-
-
-# ---- tables --------------------------------------------------------------------------------------
-
-Table = tuple[str, list[str], list[list]]
-KINDS = ("K1", "K2", "K3", "K4", "K5")
-
-
-def tables() -> Iterator[tuple[str, Callable[[], Table]]]:
-    """(scenario, what computes it) of each table of larger cases. Cost: 15 s together."""
-    yield "X39", table_races
-    yield "X40", table_scaling
-    yield "X41 batches", table_fuzz
-    yield "X41 reserves", table_reserves
-    yield "X50", table_limits
-
-
-def table_races() -> Table:
-    rows = []
-    for threads in (2, 16, 256):
-        for pages in (1, 20):
-            for window in (0, 100_000, 1_000_000):
-                found = {form: races(form, threads, pages, window) for form in KINDS}
-                rows.append([
-                    threads, pages, window // 1_000,
-                    *(max(t.most_held - 100, 0) for t in found.values()),
-                    round(100 * found["K2"].over_ns / found["K2"].ns),
-                    *(round(100 * t.spurious / t.charges) for t in found.values()),
-                ])  # fmt: skip
-    return (
-        "X39: threads that want 150 pages at a limit of 100. away: us off the CPU after one step "
-        "in ten; over: most held above the limit; time: % of it over the limit; spurious: % of "
-        "charges refused though they fitted all the time",
-        ["threads", "pages", "away", *(f"over {form}" for form in KINDS), "time K2", "spurious K1",
-         *KINDS[1:]],
-        rows,
-    )  # fmt: skip
-
-
-def table_scaling() -> Table:
-    forms: list[tuple[str, str, dict]] = [
-        *((form, form, {}) for form in KINDS),
-        ("K1 + list", "K1", {"listed": True}),
-        ("K1 + list, queued", "K1", {"listed": True, "queue": True}),
-        ("K6", "K6", {}),
-        ("K6, only charges", "K6", {"grow": True}),
-        ("K7", "K7", {}),
-        ("K7, only charges", "K7", {"grow": True}),
-    ]
-    rows = []
-    for name, form, options in forms:
-        for cpus in (1, 2, 4, 16, 64):
-            t = scaling(form, cpus, **options)
-            rows.append([name, cpus, *(
-                round(n / t.calls, 2) for n in (t.transfers, t.atomics, t.retries, t.call_ns)
-            )])  # fmt: skip
-    return (
-        f"X40: per call (a charge or an uncharge), CPUs calling for one container every "
-        f"{FAULT_NS} ns; line transfer {TRANSFER_NS} ns, atomic operation {ATOMIC_NS} ns, else "
-        f"{PLAIN_NS} ns; batch and reserve 32; + list: a page list under the lock. One CPU is what "
-        "containers of their own cost",
-        ["form", "CPUs", "transfers", "atomics", "retries", "ns"],
-        rows,
-    )
-
-
-def table_fuzz() -> Table:
-    rows = []
-    limit = 2_560
-    points = [("K6", cpus, batch) for cpus in (2, 8, 64) for batch in (1, 8, 32, 64)]
-    for form, cpus, batch in [*points, ("K6m", 2, 32), ("K6m", 8, 1), ("K6m", 8, 32)]:
-        usual, worst = (fuzz(form, cpus, batch, a, limit) for a in (False, True))
-        error = max(-worst.low, worst.high, -usual.low, usual.high)
-        rows.append([
-            form, cpus, batch, usual.most_held - limit, worst.most_held - limit,
-            usual.low, usual.high, f"{100 * error / limit:.1f}%",
-            round(10 * error * 4096 / 1e6, 1), usual.spurious,
-            round(usual.locks / usual.calls, 2),
-        ])  # fmt: skip
-    return (
-        "X41: per-CPU counts at a limit of 2560 pages. over: most held above the limit, busy and "
-        "under an adversary; low, high: shown less held; MB: the limit from which the error is "
-        "within 10%; locks per call",
-        ["form", "CPUs", "batch", "over", "adversary", "low", "high", "error", "MB", "spurious",
-         "locks"],
-        rows,
-    )  # fmt: skip
-
-
-def table_reserves() -> Table:
-    rows = []
-    for tasks in (8, 64):
-        for reserve in (0, 1, 8, 64):
-            t = reserves(tasks, reserve, 2_560)
-            rows.append([tasks, reserve, round(t.locks / t.calls, 2), t.stranded, t.most_held,
-                         t.refused, t.spurious])  # fmt: skip
-    return (
-        "X41: per-task reserves at a limit of 2560 pages. stranded: most in reserves at once; "
-        "spurious: refused, though it would have fitted all the time",
-        ["tasks", "reserve", "locks", "stranded", "most held", "refused", "spurious"],
-        rows,
-    )
-
-
-def table_limits() -> Table:
-    limits = [("0", 0, 0), ("1", 1, 0), ("usage - 1", 2, 3), ("LONG_MAX", WORD // 2 - 1, 0),
-              ("ULONG_MAX", WORD - 1, 0)]  # fmt: skip
-    return (
-        "X50: of five charges, granted (64-bit words)",
-        ["limit", "K1 as posted", "K1 sane"],
-        [[name, accepted("K1w", n, usage), accepted("K1", n, usage)] for name, n, usage in limits],
-    )
