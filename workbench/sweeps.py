@@ -358,14 +358,8 @@ def sweep(
     if workers is not None and (isinstance(workers, bool) or workers < 1):
         raise ValueError(f"sweep: workers={workers!r}; at least 1 is needed")
     target = Path(file) if file else None
-    if target and target.suffix not in (".parquet", ".csv"):
-        raise ValueError(f"sweep: {target.name}: a name ending in .parquet or .csv is expected")
-    if target and target.suffix == ".parquet" and find_spec("pyarrow") is None:
-        raise ImportError(f"{target.name}: Parquet needs pyarrow: pip install 'workbench[parquet]' "
-                          "(.csv files need nothing)")
-    if target and target.exists() and not restart:
-        raise ValueError(f"sweep: {target} is there already; take another name, or --restart "
-                         "(restart=True)")
+    if target:
+        check_target(target, restart)
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(kept(target, str(scenario), restart))
         jobs = jobs_of(str(scenario), points, names)
@@ -390,6 +384,17 @@ def sweep(
     if target:
         partial(target).unlink(missing_ok=True)
     return table
+
+
+def check_target(target: Path, restart: bool) -> None:
+    if target.suffix not in (".parquet", ".csv"):
+        raise ValueError(f"sweep: {target.name}: a name ending in .parquet or .csv is expected")
+    if target.suffix == ".parquet" and find_spec("pyarrow") is None:
+        raise ImportError(f"{target.name}: Parquet needs pyarrow: pip install 'workbench[parquet]' "
+                          "(.csv files need nothing)")
+    if target.exists() and not restart:
+        raise ValueError(f"sweep: {target} is there already; take another name, or --restart "
+                         "(restart=True)")
 
 
 def partial(target: Path) -> Path:

@@ -34,9 +34,8 @@ def counters(
     Every order in which two or three actors can take their atomic steps is tried in small cases:
     a property is proved for them, or refuted by the shortest story.
     """
-    from workbench.counters import FORMS, PROPERTIES, judge, narrate, title
+    from workbench.counters import FORMS, PROPERTIES
     from workbench.counters.explore import Explorer
-    from workbench.counters.published import BECAUSE, published
 
     for given, known, what in (
         *((name, FORMS, "form") for name in [*(form or []), *(story or ())[:1]]),
@@ -49,27 +48,42 @@ def counters(
         if form or story or switch != "anywhere":
             raise Mistake("--simulate stands alone: its tables have their own forms")
         simulated(as_json)
-        return
+    elif story:
+        told(*story, switch, as_json)
+    else:
+        judged(form or list(FORMS), switch, as_json)
+
+
+def told(form: str, prop: str, switch: str, as_json: bool) -> None:
+    """The shortest story of a form that has not a property."""
+    from workbench.counters import PROPERTIES, judge, narrate, title
+
     progress = Progress("trying every order of steps")
-    if story:
-        verdict = judge(*story, switch)
-        progress.close()
-        if as_json:
-            show_json(verdict_record(verdict))
-        elif verdict.proved:
-            print(f"{story[1]} is proved for {story[0]} in {verdict.states:,} states: no story")
-        else:
-            print(f"{story[0]}, {title(story[0])}\nrefuted: {PROPERTIES[story[1]].means}\n")
-            print("\n".join(narrate(verdict)))
-        return
-    names = form or list(FORMS)
+    verdict = judge(form, prop, switch)
+    progress.close()
+    if as_json:
+        show_json(verdict_record(verdict))
+    elif verdict.proved:
+        print(f"{prop} is proved for {form} in {verdict.states:,} states: no story")
+    else:
+        print(f"{form}, {title(form)}\nrefuted: {PROPERTIES[prop].means}\n")
+        print("\n".join(narrate(verdict)))
+
+
+def judged(names: list[str], switch: str, as_json: bool) -> None:
+    """Every property of these forms, and where publications say otherwise."""
+    from workbench.counters import FORMS, PROPERTIES, judge, title
+    from workbench.counters.published import BECAUSE, published
+
+    progress = Progress("trying every order of steps")
     verdicts: dict[str, list] = {}
     for n, name in enumerate(names):
         progress(n, len(names))
         verdicts[name] = [judge(name, what, switch) for what in PROPERTIES]
     progress.close()
+    every = [v for row in verdicts.values() for v in row]
     if as_json:
-        show_json([verdict_record(v) for row in verdicts.values() for v in row])
+        show_json([verdict_record(v) for v in every])
         return
     print(grid(["form", "is", "source"],
                [(name, title(name), FORMS[name]().SOURCE) for name in names]) + "\n")
@@ -78,12 +92,12 @@ def counters(
         [name, *("proved" if v.proved else f"in {len(v.story)}" for v in row)]
         for name, row in verdicts.items()
     )) + "\n")
-    for v in (v for row in verdicts.values() for v in row):
+    for v in every:
         said = published(v.form, v.property)
         if said and said.holds != v.proved and switch == "anywhere":
             print(wrapped(f"{v.form} {v.property}: {'yes' if said.holds else 'no'} according to "
                           f"{said.source}; but {BECAUSE[v.form, v.property]}."))
-    states = sum(v.states for row in verdicts.values() for v in row)
+    states = sum(v.states for v in every)
     print(wrapped(f'"in 5": refuted, the shortest story has 5 steps (--story FORM PROPERTY). '
                   f"{states:,} states of {max(len(p.cases) for p in PROPERTIES.values())} cases or "
                   "fewer; a proof is for these cases."))
