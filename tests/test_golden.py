@@ -7,7 +7,7 @@ import pytest
 
 from workbench import schemes
 from workbench.kernel import QUIRKS
-from workbench.results import golden, golden_checks
+from workbench.results import golden, golden_checks, golden_file
 
 FILES = sorted(Path(__file__).with_name("golden").glob("*.toml"))
 G5 = Path(__file__).with_name("golden") / "g05_last_unmap.toml"
@@ -184,22 +184,21 @@ def test_malformed_files(tmp_path, old, new, told):
 
 def test_parameters():
     row = {"N": 31, "quirks": "repaired", "victims": ["P@1"]}
-    assert golden.fill("x[0..{N-1}], {quirks}", row) == "x[0..30], repaired"
-    assert golden.fill({"limit": "{N}", "pages": ["{N+1}"]}, row) == {"limit": 31, "pages": [32]}
-    assert golden.fill("{victims}", row) == ["P@1"]
+    assert golden_file.fill("x[0..{N-1}], {quirks}", row) == "x[0..30], repaired"
+    numbers = golden_file.fill({"limit": "{N}", "pages": ["{N+1}"]}, row)
+    assert numbers == {"limit": 31, "pages": [32]}
+    assert golden_file.fill("{victims}", row) == ["P@1"]
     with pytest.raises(golden.GoldenError, match="not a whole number"):
-        golden.fill("{quirks+1}", row)
+        golden_file.fill("{quirks+1}", row)
 
 
 def test_a_step_has_one_namespace():
     """Checks, containers and schemes cannot be mixed up."""
-    assert not golden.STEP_WORDS & set(schemes.names())
+    assert not golden_checks.STEP_WORDS & set(schemes.names())
 
 
 def test_the_readme_names_every_check():
     told = G5.with_name("README.md").read_text(encoding="utf-8")
     words = set(re.findall(r"\w+", told))
-    assert (
-        set(golden_checks.CHECKS) | set(golden.KEYS) | golden.BADNESS | set(golden_checks.FLAGS)
-        <= words
-    )
+    keys = set(golden_file.KEYS) | golden_file.BADNESS
+    assert set(golden_checks.CHECKS) | set(golden_checks.FLAGS) | keys <= words
