@@ -457,8 +457,8 @@ def interrupt(*_, **__):
 
 
 @pytest.mark.parametrize("where, words", [
-    ("workbench.results.run.simulate", "run small.zip -o out"),
-    ("workbench.results.run.simulate", ""),
+    ("workbench.results.replaying.simulate", "run small.zip -o out"),
+    ("workbench.results.replaying.simulate", ""),
     ("workbench.charts.export.chart_bytes", "run small.zip -o out"),
     ("workbench.charts.export.chart_bytes", ""),
     ("os.replace", "run small.zip --events events.csv"),
@@ -476,7 +476,7 @@ def test_a_defect_of_the_workbench_is_4_with_its_traceback(here, capsys, monkeyp
     def broken(*_, **__):
         raise KeyError("inside")
 
-    monkeypatch.setattr("workbench.results.run.simulate", broken)
+    monkeypatch.setattr("workbench.results.replaying.simulate", broken)
     assert cli.main(SMALL) == 4
     err = capsys.readouterr().err
     assert "Traceback" in err and "defect of the workbench" in err

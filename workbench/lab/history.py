@@ -19,7 +19,7 @@ from workbench.kernel import AccessError, Knobs, State, choose
 from workbench.kernel.engine import advance, prepare
 from workbench.kernel.names import HUGE, SAMPLE_WIDTH, SAMPLED
 from workbench.results import Run, tables
-from workbench.results.run import with_limits
+from workbench.results.replaying import with_limits
 from workbench.trace import Op
 
 from .experiment import Experiment, scheme

@@ -1,6 +1,7 @@
 """Runs and comparisons: tables, sentences, files. `replay` and `compare` make them."""
 
 from .comparison import Comparison, compare
-from .run import Run, replay
+from .replaying import replay
+from .run import Run
 
 __all__ = ["Comparison", "Run", "compare", "replay"]

@@ -11,7 +11,8 @@ from workbench import schemes as all_schemes
 from workbench.kernel import did_you_mean
 
 from . import explain, tables
-from .run import Run, charts, html, provenance, replay
+from .replaying import replay
+from .run import Run, charts, html, provenance
 
 Progress = Callable[[int, int], None]  # (done, in all)
 
