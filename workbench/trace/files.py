@@ -2,7 +2,7 @@
 
 CSV tables hold names, not numbers, so that a person can write them; blank cells take the default.
 Reading is strict: every defect is named with table, row and column, and nothing is half-loaded.
-Standard library only, except Parquet (pyarrow, `pip install workbench[parquet]`).
+Standard library only; Parquet is `parquet`.
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ import zipfile
 import zlib
 from array import array
 from collections.abc import Callable, Iterable
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+from . import parquet
 from .language import LANGUAGE, Op
-from .model import COLUMNS, Container, Defect, Object, Task, Trace, TraceError
+from .model import COLUMNS, TABLES, Container, Defect, Trace, TraceError
 from .validate import MOST, defects, did_you_mean
 
-TABLES = {"objects": Object, "tasks": Task, "containers": Container}
-EVENTS = tuple(COLUMNS)
 FILES = ("header.json", "objects.csv", "tasks.csv", "containers.csv", "events.csv")
 _BOOLS = {"": False, "0": False, "false": False, "1": True, "true": True}
 
@@ -38,7 +37,7 @@ def save(trace: Trace, path: str | Path) -> None:
     """Validate, write under a temporary name in the same directory, then rename over `path`."""
     trace.validate()
     path = Path(path)
-    writer = {".zip": _write_zip, ".parquet": _write_parquet}.get(path.suffix, _write_directory)
+    writer = {".zip": _write_zip, ".parquet": parquet.write}.get(path.suffix, _write_directory)
     if writer is _write_directory and path.exists():
         if not path.is_dir() or {p.name for p in path.iterdir()} - set(FILES):
             raise FileExistsError(f"{path} exists and is not a trace directory; not replaced")
@@ -63,7 +62,7 @@ def _texts(trace: Trace) -> dict[str, str]:
         rows = ([_cell(getattr(row, name)) for name in names] for row in getattr(trace, table))
         texts[f"{table}.csv"] = csv_text(names, rows)
     texts["events.csv"] = csv_text(
-        [*EVENTS] + ["time_ns"] * (trace.time_ns is not None), _event_rows(trace)
+        [*COLUMNS] + ["time_ns"] * (trace.time_ns is not None), _event_rows(trace)
     )
     return texts
 
@@ -78,7 +77,7 @@ def _event_rows(trace: Trace) -> Iterable[tuple]:
     names = [[row.name for row in trace.targets(op)] + [""] for op in Op]
     tasks = [t.name for t in trace.tasks] + [""]
     rest = () if trace.time_ns is None else (trace.time_ns,)
-    for o, t, g, p, n, v, *ns in zip(*(getattr(trace, c) for c in EVENTS), *rest, strict=True):
+    for o, t, g, p, n, v, *ns in zip(*(getattr(trace, c) for c in COLUMNS), *rest, strict=True):
         pages = (p, n) if run[o] else ("", "")
         yield (ops[o], tasks[t], names[o][g], *pages, trace.values[v], *ns)
 
@@ -107,37 +106,6 @@ def _write_zip(trace: Trace, path: Path) -> None:
             archive.writestr(entry, text.encode(), zipfile.ZIP_DEFLATED, 9)
 
 
-def _write_parquet(trace: Trace, path: Path) -> None:
-    pa, parquet = _pyarrow()
-    names = trace.columns()
-    types = {"b": pa.int8(), "i": pa.int32(), "q": pa.int64()}
-    arrays = []
-    for name, cells in names.items():
-        kind = types[COLUMNS.get(name, "q")]
-        arrays.append(
-            pa.Array.from_buffers(
-                kind, len(cells), [None, pa.py_buffer(memoryview(cells).tobytes())]
-            )
-        )
-    tables = {t: [asdict(row) for row in getattr(trace, t)] for t in TABLES}
-    meta = json.dumps({"header": trace.header, **tables, "values": trace.values})
-    table = pa.Table.from_arrays(arrays, names=list(names)).replace_schema_metadata(
-        {"workbench": meta}
-    )
-    parquet.write_table(table, path, compression="zstd")
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise ImportError(
-            "Parquet needs pyarrow: pip install 'workbench[parquet]' (zip files need nothing)"
-        ) from None
-    return pyarrow, pyarrow.parquet
-
-
 # -- load --------------------------------------------------------------------------------------
 
 
@@ -147,7 +115,7 @@ def load(path: str | Path) -> Trace:
     if not path.exists():
         raise FileNotFoundError(f"no trace at {path}")
     if not path.is_dir() and path.suffix == ".parquet":
-        return _load_parquet(path)
+        return parquet.load(path)
     if path.is_dir():
         texts, found = _read(lambda name: (path / name).read_bytes(), OSError)
     else:
@@ -308,7 +276,7 @@ class _Reader:
     def events(self, tables: dict[str, list]) -> tuple[list, list[str], array | None]:
         """The event columns, the values table and the times."""
         file = "events.csv"
-        names, *lines = self.rows(file, list(EVENTS), [*EVENTS, "time_ns"])
+        names, *lines = self.rows(file, list(COLUMNS), [*COLUMNS, "time_ns"])
         if not names:
             raise TraceError(self.found, self.path)
         ops = {op.name: int(op) for op in Op}
@@ -317,8 +285,8 @@ class _Reader:
         }
         places = {op: numbered.get(LANGUAGE[op].target, {}) for op in Op}
         tasks, values = numbered["task"], {"": 0}
-        columns = {name: array(COLUMNS.get(name, "q")) for name in [*EVENTS, "time_ns"]}
-        order = [names.index(name) for name in EVENTS]
+        columns = {name: array(COLUMNS.get(name, "q")) for name in [*COLUMNS, "time_ns"]}
+        order = [names.index(name) for name in COLUMNS]
         timed = names.index("time_ns") if "time_ns" in names else None
         time_ns = 0
         blank = [""] * len(names)
@@ -357,52 +325,3 @@ class _Reader:
                 self.bad_rows.add(row - 1)
         times = columns.pop("time_ns")
         return list(columns.values()), list(values), None if timed is None else times
-
-
-def _load_parquet(path: Path) -> Trace:
-    pa, parquet = _pyarrow()
-
-    def fail(column: str, value: Any, expected: str) -> TraceError:
-        return TraceError([Defect(path.name, None, column, value, expected)])
-
-    try:
-        table = parquet.read_table(path)
-    except (pa.ArrowException, OSError) as why:
-        raise fail("", None, f"not a whole Parquet file: {str(why).splitlines()[0]}") from None
-    try:
-        meta = json.loads((table.schema.metadata or {})[b"workbench"])
-        tables = [[row_type(**row) for row in meta[name]] for name, row_type in TABLES.items()]
-        values = list(meta["values"])
-        for row in [asdict(row) for rows in tables for row in rows] + [dict(enumerate(values))]:
-            if any(isinstance(cell, (dict, list, float)) for cell in row.values()):
-                raise TypeError(f"{row} holds more than text and whole numbers")
-        header = meta["header"]
-    except (KeyError, TypeError, ValueError, RecursionError) as why:
-        raise fail("", None, f"no or bad schema metadata 'workbench': {why!r}") from None
-    columns = {}
-    types = {"b": pa.int8(), "i": pa.int32(), "q": pa.int64()}
-    for name in table.column_names:
-        if name not in (*EVENTS, "time_ns"):
-            raise fail(name, None, f"extra column{did_you_mean(name, EVENTS)}")
-    for name in [*EVENTS] + ["time_ns"] * ("time_ns" in table.column_names):
-        if name not in table.column_names:
-            raise fail(name, None, "missing column")
-        cells, code = table.column(name), COLUMNS.get(name, "q")
-        if not pa.types.is_integer(cells.type) or cells.null_count:
-            raise fail(name, str(cells.type), "is not a column of integers without nulls")
-        columns[name] = array(code)
-        try:
-            chunks = cells.cast(types[code]).chunks
-        except pa.ArrowInvalid as why:
-            raise fail(name, None, str(why)) from None
-        for chunk in chunks:
-            size = columns[name].itemsize
-            first, last = size * chunk.offset, size * (chunk.offset + len(chunk))
-            if last > first:
-                columns[name].frombytes(memoryview(chunk.buffers()[1])[first:last])
-    time_ns = columns.pop("time_ns", None)
-    trace = Trace(*tables, values, list(columns.values()), time_ns, header)
-    found = defects(trace)
-    if found:
-        raise TraceError(found, path)
-    return trace

@@ -59,6 +59,9 @@ class Container:
     parent: str = ""  # blank: root
 
 
+TABLES = {"objects": Object, "tasks": Task, "containers": Container}
+
+
 class Event(NamedTuple):
     """One event with names in place of numbers, for people."""
 
