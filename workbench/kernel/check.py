@@ -59,6 +59,15 @@ def ring(k, page: int) -> list[int]:
     return found
 
 
+def records(k):
+    """(list, record) of every charge record on a list."""
+    for head in range(HEADS * k.containers):
+        e = int(k.entry_next[head])
+        while e != head:
+            yield head, e
+            e = int(k.entry_next[e])
+
+
 def check_mappers(k) -> None:
     """mapcount and swap references are the page-table entries there are; every mm's, too."""
     rss = [0] * k.mms_end
@@ -275,14 +284,11 @@ def check_cache(k) -> None:
 def check_virtual(k) -> None:
     """What is out has no mapping of its guest's; slots are held by pages of memory."""
     slots = [0] * k.containers
-    for head in range(HEADS * k.containers):
-        e = k.entry_next[head]
-        while e != head:
-            out = head % HEADS == 1
-            need(out == (k.entry_count[e] == 0), "entry %d: on list %d with %d mappings", e,
-                 head % HEADS, k.entry_count[e])  # fmt: skip
-            slots[head // HEADS] += int(k.entry_shift[e])
-            e = k.entry_next[e]
+    for head, e in records(k):
+        out = head % HEADS == 1
+        need(out == (k.entry_count[e] == 0), "entry %d: on list %d with %d mappings", e,
+             head % HEADS, k.entry_count[e])
+        slots[head // HEADS] += int(k.entry_shift[e])
     for c in range(k.containers):
         need(k.vswap[c] == slots[c], "container %d: %d virtual slots counted, %d held", c,
              k.vswap[c], slots[c])  # fmt: skip
@@ -326,31 +332,18 @@ def check_holders(k, page: int) -> None:
 
 def check_containers(k) -> None:
     """css = mms bound + charges held; usage = what the charge records held are worth."""
-    worth = k.worth
     owed = [0] * k.containers
     billed = [0] * k.containers
-    for head in range(HEADS * k.containers):
-        e = k.entry_next[head]
-        while e != head:
-            owed[head // HEADS] += int(worth(k, e)) if worth else 0
-            if k.bills:
-                billed[head // HEADS] += int(k.unit) // int(k.page_holders[k.entry_page[e]])
-            e = k.entry_next[e]
+    for head, e in records(k):
+        owed[head // HEADS] += int(k.worth(k, e)) if k.worth else 0
+        if k.bills:
+            billed[head // HEADS] += int(k.unit) // int(k.page_holders[k.entry_page[e]])
     check_files(k)
+    check_tasks(k)
     mms = [0] * k.containers
     for mm in range(k.mms_top):
         if k.mm_users[mm]:
             mms[k.mm_container[mm]] += 1
-    tasks = [0] * k.containers
-    for t in range(k.tasks):
-        if k.task_state[t] in (ALIVE, ZOMBIE):
-            tasks[k.task_charged[t]] += 1
-        need((k.task_state[t] == ALIVE) == (k.task_mm[t] >= 0), "task %d: state %d, mm %d", t,
-             k.task_state[t], k.task_mm[t])  # fmt: skip
-        need(k.task_runs[t] in (k.task_mm[t], -1), "task %d: runs in %d, mm %d", t,
-             k.task_runs[t], k.task_mm[t])  # fmt: skip
-    above = [int(k.folder[c]) or -1 if k.tree and c else -1 for c in range(k.containers)]
-    all_tasks = with_descendants(k, tasks, above)
     exact = not (k.quirks & Q_DOUBLE_RELEASE and k.has_broken)
     for c in range(k.containers if k.record == MAPPING_RECORD else 0):
         owed[c] = count_mappings(k, c)
@@ -368,8 +361,6 @@ def check_containers(k) -> None:
     owed = with_descendants(k, owed, k.parent)
     for c in range(k.containers):
         need(k.mms[c] == mms[c], "container %d: %d mms counted, %d there", c, k.mms[c], mms[c])
-        need(k.procs[c] == all_tasks[c], "container %d: numproc %d, %d tasks", c, k.procs[c],
-             all_tasks[c])  # fmt: skip
         need(0 <= k.usage[c] <= k.peak[c], "container %d: usage %d, peak %d", c, k.usage[c],
              k.peak[c])  # fmt: skip
         need(k.bill[c] == billed[c], "container %d: bill %d, shares are worth %d", c, k.bill[c],
@@ -383,17 +374,37 @@ def check_containers(k) -> None:
             need(k.css[c] == mms[c] + charges, "container %d: css %d, %d mms + %d charges", c,
                  k.css[c], mms[c], charges)  # fmt: skip
     if exact and k.unit > 1:
-        tops = [c for c in range(k.containers) if k.parent[c] < 0]
-        charged = sum(int(k.usage[c]) for c in tops) - sum(in_advance)
-        charged = sum(int(k.bill[c]) for c in range(k.containers)) if k.bills else charged
-        shared = sum(
-            1 for p in range(k.pages_top)
-            if k.page_maps[p] and k.page_flags[p] & KIND != SPECIAL
-            and not (k.ubc and k.page_flags[p] & KIND == SHM)
-        )  # fmt: skip
-        missing = shared * k.unit - charged
-        most = sum(int(k.page_holders[p]) for p in range(k.pages_top))
-        need(0 <= missing <= most, "shares add up to %d units less than %d pages", missing, shared)
+        check_shares(k, sum(in_advance))
+
+
+def check_shares(k, in_advance: int) -> None:
+    """Shares of pages add up to the pages, but for what is lost in division."""
+    tops = [c for c in range(k.containers) if k.parent[c] < 0]
+    charged = sum(int(k.usage[c]) for c in tops) - in_advance
+    charged = sum(int(k.bill[c]) for c in range(k.containers)) if k.bills else charged
+    shared = sum(
+        1 for p in range(k.pages_top)
+        if k.page_maps[p] and k.page_flags[p] & KIND != SPECIAL
+        and not (k.ubc and k.page_flags[p] & KIND == SHM)
+    )
+    missing = shared * k.unit - charged
+    most = sum(int(k.page_holders[p]) for p in range(k.pages_top))
+    need(0 <= missing <= most, "shares add up to %d units less than %d pages", missing, shared)
+
+
+def check_tasks(k) -> None:
+    """numproc is the tasks charged; a task has an mm exactly as long as it lives."""
+    tasks = [0] * k.containers
+    for t in range(k.tasks):
+        if k.task_state[t] in (ALIVE, ZOMBIE):
+            tasks[k.task_charged[t]] += 1
+        need((k.task_state[t] == ALIVE) == (k.task_mm[t] >= 0), "task %d: state %d, mm %d", t,
+             k.task_state[t], k.task_mm[t])
+        need(k.task_runs[t] in (k.task_mm[t], -1), "task %d: runs in %d, mm %d", t,
+             k.task_runs[t], k.task_mm[t])
+    above = [int(k.folder[c]) or -1 if k.tree and c else -1 for c in range(k.containers)]
+    for c, n in enumerate(with_descendants(k, tasks, above)):
+        need(k.procs[c] == n, "container %d: numproc %d, %d tasks", c, k.procs[c], n)
 
 
 def with_descendants(k, own: list[int], parent) -> list[int]:
@@ -437,13 +448,19 @@ def check_groups(k) -> None:
         expected = kernel[c] if k.kernel_memory else 0
         need(k.kernel[c] == expected, "container %d: %d kernel frames charged, %d there", c,
              k.kernel[c], expected)  # fmt: skip
-    for head in range(HEADS * k.containers if k.lists == SPLIT else 0):
-        n, e = 0, k.entry_next[head]
-        while e != head:
-            which = list_of(k, int(k.entry_page[e]))
-            need(which == head % HEADS == k.entry_shift[e], "entry %d: on list %d, belongs on %d",
-                 e, head % HEADS, which)  # fmt: skip
-            n, e = n + 1, k.entry_next[e]
+    if k.lists == SPLIT:
+        check_split_lists(k)
+
+
+def check_split_lists(k) -> None:
+    """A record is on the list of its page's kind, which is as long as it says."""
+    length = [0] * (HEADS * k.containers)
+    for head, e in records(k):
+        which = list_of(k, int(k.entry_page[e]))
+        need(which == head % HEADS == k.entry_shift[e], "entry %d: on list %d, belongs on %d", e,
+             head % HEADS, which)
+        length[head] += 1
+    for head, n in enumerate(length):
         need(n == k.listed[head], "list %d: %d records counted, %d there", head, k.listed[head], n)
 
 

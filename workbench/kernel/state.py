@@ -78,7 +78,8 @@ class State:
         self.fixed: dict[str, int] = {}  # rows of a growing table that never grow in number
         for name in SCALARS:
             setattr(self, name, 0)
-        self.set_sizes(trace, machine, knobs, scheme, samples, watch)
+        self.set_sizes(trace, machine, knobs, scheme, watch)
+        self.set_tables(trace, knobs, samples)
         self.check_room(scheme.label, len(trace))
         for table in COLUMNS:
             if table != "event":
@@ -94,7 +95,7 @@ class State:
         self.sample_every = sample_every or len(trace) + 1
         self.sample_at = min(self.sample_every, len(trace))
 
-    def set_sizes(self, trace, machine: Machine, knobs: Knobs, scheme, samples: int, watch: int):
+    def set_sizes(self, trace, machine: Machine, knobs: Knobs, scheme, watch: int) -> None:
         self.vpages = sum(o.pages for o in trace.objects)
         self.objects = len(trace.objects)
         self.containers = len(trace.containers)
@@ -139,6 +140,10 @@ class State:
         self.sample_width = 1 + SAMPLE_WIDTH * self.containers + 4 * self.zones
         self.total_frames = machine.nodes * machine.frames
         self.swap_size = machine.swap
+
+    def set_tables(self, trace, knobs: Knobs, samples: int) -> None:
+        """Rows of every table to start with."""
+        copies = self.containers if self.placement == PARTITION else 1
         self.tables = {
             "word": self.vpages + self.slot_mask + 1,
             "slot": self.slot_mask + 1,
