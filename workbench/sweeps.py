@@ -350,11 +350,7 @@ def sweep(
     wrong name or value before anything runs, and for a file that is there already.
     """
     points = checked(str(scenario), over or [{}])
-    listed = rules.names() if schemes is None else schemes
-    listed = [listed] if isinstance(listed, str) else listed
-    names = list(dict.fromkeys(rules.get(name).label for name in listed))
-    if not names:
-        raise ValueError("sweep: no scheme given")
+    names = labels_of(schemes)
     if workers is not None and (isinstance(workers, bool) or workers < 1):
         raise ValueError(f"sweep: workers={workers!r}; at least 1 is needed")
     target = Path(file) if file else None
@@ -384,6 +380,15 @@ def sweep(
     if target:
         partial(target).unlink(missing_ok=True)
     return table
+
+
+def labels_of(schemes: str | Iterable[str] | None) -> list[str]:
+    listed = rules.names() if schemes is None else schemes
+    listed = [listed] if isinstance(listed, str) else listed
+    names = list(dict.fromkeys(rules.get(name).label for name in listed))
+    if not names:
+        raise ValueError("sweep: no scheme given")
+    return names
 
 
 def check_target(target: Path, restart: bool) -> None:
