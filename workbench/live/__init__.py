@@ -4,7 +4,8 @@
     validate("gcc2", host="live").table()
 
 Data flows `plan` (a trace in words the runner knows) -> `hosts` (where it runs; the runner is C,
-in `native/`) -> `capture` (what was measured) -> `agreement` (beside what schemes predict).
+in `native/`) -> `capture` (what was measured) -> `compare` (with the `forecast` of a scheme) ->
+`agreement` (how much was right).
 """
 
 from __future__ import annotations
@@ -17,19 +18,16 @@ from pathlib import Path
 from workbench.kernel import did_you_mean
 from workbench.trace import Op, Trace
 
-from .agreement import (
-    LEDGER,
-    SCHEMES,
-    Agreement,
-    Row,
+from .agreement import Agreement, Row
+from .capture import Capture, CaptureError, from_log
+from .compare import (
     compare_bounds,
     compare_mapped,
     compare_nodes,
     compare_usage,
-    forecast,
     has_limits,
 )
-from .capture import Capture, CaptureError, from_log
+from .forecast import LEDGER, SCHEMES, forecast
 from .guests import Machine, MachineV2, UserMode
 from .hosts import Live, Unavailable, clean
 from .plan import Inexpressible, write_plan
