@@ -472,6 +472,21 @@ def test_ctrl_c_is_130_and_leaves_nothing(call, here, trace, monkeypatch, where,
     assert "interrupted" in err and os.listdir(here) == [trace]
 
 
+def test_ctrl_c_in_a_sweep_says_where_the_rest_is(call, here, monkeypatch):
+    monkeypatch.setattr("workbench.results.replay", interrupt)
+    _, err = call("sweep", "shared_page", "-o", "s.csv", code=130)
+    assert "kept in s.csv.partial" in err and "nothing was written" not in err
+
+
+def test_ctrl_c_while_it_is_starting_is_130(monkeypatch, capsys):
+    from workbench import __main__ as start
+
+    monkeypatch.setattr(start, "usable", interrupt)
+    with pytest.raises(SystemExit) as end:
+        start.main()
+    assert end.value.code == 130 and "interrupted" in capsys.readouterr().err
+
+
 def test_a_defect_of_the_workbench_is_4_with_its_traceback(here, capsys, monkeypatch):
     def broken(*_, **__):
         raise KeyError("inside")

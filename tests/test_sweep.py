@@ -195,6 +195,33 @@ def test_a_partial_file_of_other_code_is_not_taken_over(tmp_path, monkeypatch):
     assert len(sweep("n_guests", {"deal": [1]}, ["none"], file=target, workers=1, restart=True))
 
 
+def test_a_killed_worker_is_trouble_and_what_is_done_is_kept(tmp_path, monkeypatch, capsys):
+    """As the kernel's OOM killer does it."""
+    import multiprocessing
+
+    from workbench import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys.modules["workbench.sweeps"], "PATIENCE", 0)
+    words = ["sweep", "n_guests", "--over", "deal=1..16", "--scheme", "none", "-o", "t.csv",
+             "--workers", "1"]
+
+    def deadly(*args, progress, **options):
+        def told(done, total):
+            progress(done, total)
+            for child in multiprocessing.active_children():
+                child.kill()
+
+        return sweep(*args, progress=told, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("workbench.sweeps.sweep", deadly)
+        assert cli.main([*words[:-1], "2"]) == 3
+    told = capsys.readouterr().err
+    assert "a worker process was killed" in told and "kept in t.csv.partial; the same" in told
+    assert cli.main(words) == 0 and not (tmp_path / "t.csv.partial").exists()
+
+
 KILLED = """
 import sys
 from workbench.sweeps import sweep

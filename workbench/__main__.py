@@ -211,7 +211,14 @@ def start(python: Path, arguments: list[str]) -> None:
 
 
 def main() -> None:
-    arguments = sys.argv[1:]
+    try:
+        run_command(sys.argv[1:])
+    except KeyboardInterrupt:
+        say("interrupted")
+        sys.exit(130)
+
+
+def run_command(arguments: list[str]) -> None:
     command = arguments[0] if arguments else ""
     extra, python, here = EXTRAS.get(command, ""), Path(sys.executable), True
     if not (ROOT / "pyproject.toml").exists():

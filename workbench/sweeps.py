@@ -17,7 +17,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -295,6 +301,10 @@ def here(todo: Iterator, workers: int) -> Iterator[list]:
     )
     try:
         yield from windowed(pool.submit, itertools.chain([following], todo), workers + 1)
+    except BrokenExecutor:
+        raise ChildProcessError(
+            "sweep: a worker process was killed, perhaps for want of memory (fewer need less)"
+        ) from None
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -304,7 +314,8 @@ def cluster(todo: Iterator, address: str) -> Iterator[list]:
     try:
         from distributed import Client
     except ImportError:
-        raise ValueError("dask: the package `distributed` is missing (extra: dask)") from None
+        raise ImportError("dask: the package `distributed` is missing: pip install "
+                          "'workbench[dask]'") from None
     try:
         client = Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError) as problem:

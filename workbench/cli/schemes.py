@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .options import Json
-from .text import cell, folded, grid, say, show_json, wrapped
+from .text import Progress, cell, counted, folded, grid, say, show_json, wrapped
 
 schemes_app = typer.Typer(help="What each scheme does and promises; check one; write your own.")
 
@@ -57,10 +57,13 @@ def check_command(
     """
     from workbench import schemes
 
+    progress = Progress(f"trying to break the promises of {scheme}")
     report = schemes.check(scheme, range(seeds))
+    progress.close()
     print(report)
     if report.lies:
-        say(f"{len(report.lies)} of the promises made are broken")
+        broken = counted(len(report.lies), "promise")
+        say(f"{broken} made and broken")
         raise typer.Exit(1)
 
 

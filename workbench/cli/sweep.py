@@ -10,7 +10,7 @@ import typer
 
 from .options import Schemes
 from .source import chosen_schemes, guess, like, number, pairs, parameter
-from .text import Mistake, counted, grid, say, wrapped
+from .text import Mistake, Trouble, counted, grid, say, wrapped
 
 What = Annotated[str, typer.Argument(metavar="SCENARIO_OR_TRACE", show_default=False,
                                      help="Or all: every scenario.")]
@@ -97,11 +97,15 @@ def watched(what: str, axes: dict, names: list[str], output: Path | None, **opti
 
         try:
             return run(what, axes, names, file=output, progress=progress, **options)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, ChildProcessError) as end:
+            bar.close()
+            kept = "nothing was written"
             if output:
-                bar.close()
-                say(f"what is done is kept in {output}.partial; the same command goes on")
-            raise
+                kept = f"what is done is kept in {output}.partial; the same command goes on"
+            if isinstance(end, ChildProcessError):
+                raise Trouble(f"{end}; {kept}") from None
+            say(f"interrupted; {kept}")
+            raise typer.Exit(130) from None
 
 
 def values_of(what: str, axis: str, text: str) -> list[Any]:
