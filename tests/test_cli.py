@@ -452,6 +452,15 @@ def test_a_missing_package_is_3(call, here, trace, monkeypatch):
     assert "workbench[parquet]" in err and not (here / "t.parquet").exists()
 
 
+def test_a_missing_core_package_is_3_and_named(call, monkeypatch):
+    def missing(*_, **__):
+        raise ModuleNotFoundError("No module named 'pandas'", name="pandas")
+
+    monkeypatch.setattr("workbench.results.replay", missing)
+    _, err = call("run", "shared_page", code=3)
+    assert "the package pandas is missing; `python3 -m workbench`" in err
+
+
 def interrupt(*_, **__):
     raise KeyboardInterrupt
 
@@ -594,7 +603,10 @@ def test_what_cannot_be_written_is_found_out_before_the_work(here, capsys, monke
         for folder in ("file", "file/below", "/proc/nowhere"):
             assert cli.main([*words, "-o", folder]) == 3
             assert f"cannot write to {folder}" in capsys.readouterr().err
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for words in (["sweep", "shared_page", "-o"], ["run", "shared_page", "--events"],
+                  ["claims", "--report"]):
+        assert cli.main([*words, "/proc/nowhere.csv"]) == 3, words
+        assert "cannot write /proc/nowhere.csv" in capsys.readouterr().err
     monkeypatch.setattr("workbench.sweeps.find_spec", lambda name: None)
     assert cli.main(["sweep", "shared_page", "-o", "x.parquet"]) == 3
     assert "pip install 'workbench[parquet]'" in capsys.readouterr().err

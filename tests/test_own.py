@@ -425,7 +425,7 @@ def test_check_and_template_on_the_command_line(tmp_path, capsys):
     assert "sum_is_mapped (charges add up to the distinct mapped pages): kept" in out
     path.write_text(path.read_text().replace('"shares_frames": True', '"own_action_only": True'))
     assert cli.main(["schemes", "check", str(path), "--seeds", "20"]) == 1
-    assert "1 of the promises made are broken" in capsys.readouterr().err
+    assert "1 promise made and broken" in capsys.readouterr().err
     assert cli.main(["schemes", "check", "first_tuch"]) == 2
     assert "did you mean first_touch?" in capsys.readouterr().err
 

@@ -222,6 +222,19 @@ def test_a_killed_worker_is_trouble_and_what_is_done_is_kept(tmp_path, monkeypat
     assert cli.main(words) == 0 and not (tmp_path / "t.csv.partial").exists()
 
 
+def test_a_full_disk_is_trouble(tmp_path, monkeypatch):
+    module = sys.modules["workbench.sweeps"]
+    real = module.Store.add
+
+    def full(store, found):
+        store.db.execute("pragma max_page_count = 4")
+        real(store, [(key, rows * 1000) for key, rows in found])
+
+    monkeypatch.setattr(module.Store, "add", full)
+    with pytest.raises(OSError, match=r"cannot write .*t.csv.partial: database or disk is full"):
+        sweep("n_guests", {"deal": [1, 2]}, ["none"], file=tmp_path / "t.csv", workers=1)
+
+
 KILLED = """
 import sys
 from workbench.sweeps import sweep

@@ -219,8 +219,8 @@ class Store:
 
     def __init__(self, path: str, about: dict[str, str]) -> None:
         self.path = path
-        self.db = sqlite3.connect(path, timeout=5)
         try:
+            self.db = sqlite3.connect(path, timeout=5)
             self.db.execute("pragma locking_mode = exclusive")
             self.db.execute("begin exclusive")
             self.db.execute("create table if not exists about (name primary key, value)")
@@ -229,6 +229,8 @@ class Store:
             self.db.executemany("insert or replace into about values (?, ?)", about.items())
             self.db.commit()
         except sqlite3.OperationalError as problem:
+            if problem.sqlite_errorname != "SQLITE_BUSY":
+                raise OSError(f"cannot write {path}: {problem}") from None
             raise ValueError(f"{path}: another sweep is writing to it ({problem})") from None
         except sqlite3.DatabaseError:
             raise ValueError(f"{path}: not an unfinished sweep; delete it") from None
@@ -244,11 +246,14 @@ class Store:
         return {key for (key,) in self.db.execute("select key from point")}
 
     def add(self, found: list[tuple[str, list[Row]]]) -> None:
-        with self.db:
-            self.db.executemany(
-                "insert or ignore into point values (?, ?)",
-                [(key, json.dumps(rows)) for key, rows in found],
-            )
+        try:
+            with self.db:
+                self.db.executemany(
+                    "insert or ignore into point values (?, ?)",
+                    [(key, json.dumps(rows)) for key, rows in found],
+                )
+        except sqlite3.OperationalError as problem:  # the disk is full
+            raise OSError(f"cannot write {self.path}: {problem}") from None
 
     def get(self, key: str) -> list[Row]:
         return json.loads(

@@ -119,6 +119,10 @@ def explained(problem: Exception) -> int:
     if isinstance(problem, Mistake | ValueError | FileNotFoundError):
         say(f"workbench: {problem}")
         return 2
+    if isinstance(problem, ModuleNotFoundError):
+        say(f"workbench: the package {problem.name} is missing; `python3 -m workbench`, without a "
+            "command, makes an environment that has all of them")
+        return 3
     if isinstance(problem, Trouble | ImportError | OSError | MemoryError):
         say(f"workbench: {problem or 'out of memory'}")
         return 3

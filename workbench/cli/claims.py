@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .options import Json
-from .text import Mistake, Progress, counted, grid, say, show_json, wrapped, write_file
+from .text import Mistake, Progress, check_file, counted, grid, say, show_json, wrapped, write_file
 
 Claims = Annotated[list[str] | None, typer.Argument(metavar="[CLAIM ...]", show_default=False)]
 
@@ -43,6 +43,8 @@ def claims(
 
     if verdict is not None and verdict not in VERDICTS:
         raise Mistake(f"unknown verdict {verdict!r}{did_you_mean(verdict, VERDICTS)}")
+    if report:
+        check_file(report)
     chosen = [ledger.get(name) for name in claim] if claim else ledger.load()
     chosen = [c for c in chosen if question in (None, c.question) and (who or "") in c.who]
     before = {s.claim.id: s for s in ([] if write else ledger.stored(chosen))}
@@ -60,7 +62,10 @@ def claims(
     if report:
         from workbench.claims.page import page
 
-        write_file(report, page(done))
+        progress = Progress(f"drawing {report}")
+        text = page(done)
+        progress.close()
+        write_file(report, text)
         say(f"{counted(len(done), 'claim')} in {report}")
     elif as_json:
         show_json([told(s) for s in done])

@@ -7,7 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from .text import Mistake, Trouble, check_ending, check_parent, counted, save_trace, say
+from .text import (
+    Mistake,
+    Trouble,
+    check_ending,
+    check_file,
+    check_folder,
+    counted,
+    save_trace,
+    say,
+)
 
 
 def commands_of(container: str | None, words: list[str]) -> list[Any]:
@@ -75,7 +84,7 @@ def record(
     if subtrees and len(groups) > 1:
         raise Mistake("--subtrees is for one command; --container is for several")
     check_ending(output, "FILE")
-    check_parent(output)
+    (check_folder if output.is_dir() else check_file)(output)
     try:
         made = run(
             groups, limit=limit_events, subtrees=subtrees, anonymize=anonymize,

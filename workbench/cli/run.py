@@ -27,6 +27,7 @@ from .text import (
     Mistake,
     Progress,
     cell,
+    check_file,
     check_folder,
     counted,
     folded,
@@ -63,6 +64,8 @@ def run(
 
     if events == "-" and as_json:
         raise Mistake("--json and --events would both go to stdout; give --events a file")
+    if events and events != "-":
+        check_file(Path(events))
     source = Source(what, param, nodes, place, limit, set_, engine)
     if output:
         check_folder(output)

@@ -62,8 +62,7 @@ def check_command(
     progress.close()
     print(report)
     if report.lies:
-        broken = counted(len(report.lies), "promise")
-        say(f"{broken} made and broken")
+        say(f"{counted(len(report.lies), 'promise')} made and broken")
         raise typer.Exit(1)
 
 

@@ -134,13 +134,19 @@ def writing(what: object) -> Iterator[None]:
         raise Trouble(f"cannot write {what}: {problem.strerror or problem}") from problem
 
 
-def check_parent(file: Path) -> None:
-    if not file.absolute().parent.is_dir():
-        raise Trouble(f"cannot write {file}: no folder {file.absolute().parent}")
+def check_file(file: Path) -> None:
+    """Find out before the work, not after it, that nothing can be written there."""
+    folder = file.absolute().parent
+    if file.is_dir():
+        raise Trouble(f"cannot write {file}: it is a folder")
+    if not folder.is_dir():
+        raise Trouble(f"cannot write {file}: no folder {folder}")
+    with writing(file), tempfile.TemporaryDirectory(prefix=".workbench-", dir=folder):
+        pass
 
 
 def check_folder(folder: Path) -> None:
-    """Find out before the work, not after it, that nothing can be written there."""
+    """The same for a folder, which need not be there."""
     if folder.exists() and not folder.is_dir():
         raise Trouble(f"cannot write to {folder}: it is a file, a folder is needed")
     place = folder.absolute()
@@ -158,9 +164,7 @@ def check_ending(trace: Path, word: str) -> None:
 def write_file(file: Path, text: str) -> None:
     from workbench.results.export import write_files
 
-    if file.is_dir():
-        raise Trouble(f"cannot write {file}: it is a folder")
-    check_parent(file)
+    check_file(file)
     with writing(file):
         write_files(file.parent, {file.name: text.encode()})
 
