@@ -170,6 +170,12 @@ def readme_text(machine: dict[str, str], found: dict) -> str:
         rates = found["interpreted"].values()
         low, high = min(rates) / 1000, max(rates) / 1000
         sentences.append(f"interpreted, {low:,.0f},000 to {high:,.0f},000 events pass per second")
+    in_c = [found[key]["times"]["in C"] for key in ("same half 10000", "same churn 10000")
+            if key in found]
+    if len(in_c) == 2:
+        half, churn = (f"{t.median:.2g}" for t in in_c)
+        sentences.append(f"C written by hand for one case alone decides the same in {half} ns an "
+                         f"event (limit at half) and {churn} (mapping and unmapping), 10,000 pages")
     if sentences:
         first, *others = sentences
         text += ["", "; ".join([first, *others]) + "."]
