@@ -157,7 +157,7 @@ def test_a_sweep_of_a_traces_file(tmp_path):
 
 
 def test_two_processes_find_what_one_finds(monkeypatch):
-    monkeypatch.setattr(sys.modules["workbench.sweeps"], "PATIENCE", 0.0)
+    monkeypatch.setattr(sys.modules["workbench.sweeps.workers"], "PATIENCE", 0.0)
     over = {"deal": [None, *range(1, 8)]}
     alone = sweep("n_guests", over, ["first_touch", "fraction"], workers=1)
     both = sweep("n_guests", over, ["first_touch", "fraction"], workers=2)
@@ -176,7 +176,7 @@ def test_stopped_early_it_goes_on_later(tmp_path, monkeypatch):
     ) is None
     assert not target.exists() and partial(target).exists()
     kept, again = done[-1], []
-    module = sys.modules["workbench.sweeps"]
+    module = sys.modules["workbench.sweeps.workers"]
     real = module.work
     monkeypatch.setattr(module, "work", lambda *job: again.extend(job[1]) or real(*job))
     table = sweep("n_guests", over, ["first_touch"], file=target, workers=1)
@@ -202,7 +202,7 @@ def test_a_killed_worker_is_trouble_and_what_is_done_is_kept(tmp_path, monkeypat
     from workbench import cli
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys.modules["workbench.sweeps"], "PATIENCE", 0)
+    monkeypatch.setattr(sys.modules["workbench.sweeps.workers"], "PATIENCE", 0)
     words = ["sweep", "n_guests", "--over", "deal=1..16", "--scheme", "none", "-o", "t.csv",
              "--workers", "1"]
 
