@@ -32,12 +32,15 @@ def figure_of(result, kind: str, **options) -> Chart:
     known = ("multiples",) if hasattr(result, "runs") else RUN
     if kind not in known:
         raise ValueError(f"no chart {kind!r} of this result{did_you_mean(kind, known)}")
-    chart = (_compared if kind == "multiples" else _of_run)(result, kind, **options)
+    if kind == "multiples":
+        chart = _compared(result, **options)
+    else:
+        chart = _of_run(result, kind, **options)
     chart.provenance = result.provenance()
     return chart
 
 
-def _compared(result, kind: str) -> Chart:
+def _compared(result) -> Chart:
     table, kills, hangs = result.table(), result.oom(), result.hangs()
     title = f"{result.name} under {counted(len(result), 'scheme')}"
     return _filled(

@@ -330,7 +330,7 @@ class Stage:
 
     # -- what depends on the moment ------------------------------------------------------------
 
-    def now(self, h: History, moment: Moment, x0: float) -> str:
+    def now(self, moment: Moment, x0: float) -> str:
         """The cursor in one column: line, markers, readouts, balance."""
         x = x0 + moment.at * self.scale
         out = [f'<path d="M{n1(x)} {self.usage - 4}V{n1(self.axis)}" stroke="{INK}" '
@@ -423,8 +423,7 @@ def view(film: Film, at: int | None = None, page: tuple[str, int] | None = None,
     at = film.events if at is None else max(0, min(at, film.events))
     scene = stage(film, key)
     moments = [h.moment(at) for h in film.histories]
-    columns = zip(film.histories, moments, scene.lefts, strict=True)
-    now = "".join(scene.now(*column) for column in columns)
+    now = "".join(map(scene.now, moments, scene.lefts))
     rows = [i for i, row in enumerate(film.rows)
             if page and row.obj == page[0] and row.page <= page[1] < row.page + row.stands_for]
     for i in rows:
