@@ -28,10 +28,11 @@ def fits(k, c, units):
 
 
 def charge(k, c, units, page):
-    k.usage[c] += units
+    used = k.usage[c] + units
+    k.usage[c] = used
     k.stat[N_COUNTERS] += 1
-    if k.usage[c] > k.peak[c]:
-        k.peak[c] = k.usage[c]
+    if used > k.peak[c]:
+        k.peak[c] = used
     if k.tree:
         charge_above(k, c, units)
     if k.watch:
@@ -94,10 +95,11 @@ def within(k, c, top):
 
 def uncharge(k, c, units, page):
     """Never below zero: an earlier double release shows only here (RC7)."""
-    if k.usage[c] < units:
+    used = k.usage[c]
+    if used < units:
         k.warnings += 1
-        units = k.usage[c]
-    k.usage[c] -= units
+        units = used
+    k.usage[c] = used - units
     k.stat[N_COUNTERS] += 1
     if k.tree:
         a = k.parent[c]

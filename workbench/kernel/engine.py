@@ -64,7 +64,7 @@ def prepare(trace, scheme, machine, knobs, engine, samples, sample_every, watch)
         k = CompiledState(trace, machine, knobs, scheme, samples, sample_every, watch)
         return k, *functions()[:2]
     k = State(trace, machine, knobs, scheme, samples, sample_every, watch)
-    return k, chosen(run, k), rehash
+    return k, *chosen(k, run, rehash)
 
 
 def advance(k: State, trace, do_run, do_rehash, start: int, stop: int) -> None:

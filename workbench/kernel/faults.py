@@ -63,10 +63,12 @@ def access(k, t, v, write, at):
                 return KILLED
         elif w & SWAP == 0:
             # mapped as needed: nothing is left to look at
-            worst = max(worst, outcome)
+            if outcome > worst:
+                worst = outcome
             count_fault(k, t, mm, worst)
             return worst
-        worst = max(worst, outcome)
+        if outcome > worst:
+            worst = outcome
 
 
 def count_fault(k, t, mm, outcome):

@@ -419,19 +419,19 @@ _accesses: Counter[tuple] = Counter()  # replayed under each set of choices
 _made: dict[tuple, Inliner] = {}
 
 
-def chosen(entry: FunctionType, k):
-    """What to replay with: an entry point of the kernel as it stands, or written anew.
+def chosen(k, *entries: FunctionType) -> tuple:
+    """What to replay with: entry points of the kernel as they stand, or written anew.
 
     A replay of fewer than LEAST page accesses runs as it stands, and so do hooks that a user wrote.
     """
     mode = os.environ.get("WORKBENCH_INLINE", "")
     accesses = sum(k.ev_count)
     if mode == "0" or any(hook.__closure__ for hook in k.hooks) or (not mode and accesses < LEAST):
-        return entry
-    key = entry, tuple(getattr(k, name) for name in FIXED), tuple(k.hooks)
+        return entries
+    key = tuple(getattr(k, name) for name in FIXED), tuple(k.hooks)
     _accesses[key] += accesses
     if not mode and _accesses[key] < WORTH:
-        return entry
+        return entries
     if key not in _made or not _made[key].current():
-        _made[key] = Inliner(dict(zip(FIXED, key[1], strict=True)), key[2])
-    return _made[key].scope[_made[key].name(entry)]
+        _made[key] = Inliner(dict(zip(FIXED, key[0], strict=True)), key[1])
+    return tuple(_made[key].scope[_made[key].name(entry)] for entry in entries)

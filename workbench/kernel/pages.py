@@ -169,11 +169,12 @@ def pay_slot(k, page):
 def free_page(k, page):
     """The content is gone for good."""
     drop_slot(k, page)
-    if k.page_flags[page] & RESIDENT:
+    flags = k.page_flags[page]
+    if flags & RESIDENT:
         leave_frame(k, page)
     if k.reclaim == VIRTUAL:
         forget_page(k, page)
-    kind = k.page_flags[page] & KIND
+    kind = flags & KIND
     k.page_flags[page] = kind
     if kind == ANON and page >= k.vpages:
         k.page_next[page] = k.pages_free
@@ -182,9 +183,9 @@ def free_page(k, page):
 
 def free_if_unused(k, page):
     """An anonymous page, or a container's own copy of a file's, goes with its last reference."""
-    flags = k.page_flags[page]
     if k.page_maps[page] or k.page_swaps[page]:
         return
+    flags = k.page_flags[page]
     if flags & KIND != ANON and not is_copy(k, page):
         return
     if k.cache:
@@ -228,15 +229,16 @@ def install(k, pte, page, flags, paid):
 def attach(k, pte, page, mm, paid):
     """Count a present mapper and settle its payment."""
     c = k.mm_container[mm]
-    if k.page_maps[page] == 0:
+    maps = k.page_maps[page] + 1
+    if maps == 1:
         k.mapped_pages += 1
         if k.cache:
             leave_cache(k, page)
-    k.page_maps[page] += 1
+    k.page_maps[page] = maps
     k.mm_rss[mm] += 1
     k.mapped[c] += 1
     if k.watch:
-        say(k, L_MAPPED, page, c, k.page_maps[page])
+        say(k, L_MAPPED, page, c, maps)
     if k.page_flags[page] & KIND == SPECIAL:
         return
     k.pte = pte
@@ -247,16 +249,17 @@ def attach(k, pte, page, mm, paid):
 
 def detach(k, pte, page, mm, c):
     """Uncount a present mapper in mm, charged to container c; the scheme learns of it."""
-    k.page_maps[page] -= 1
-    if k.page_maps[page] == 0:
+    maps = k.page_maps[page] - 1
+    k.page_maps[page] = maps
+    if maps == 0:
         k.mapped_pages -= 1
     k.mm_rss[mm] -= 1
     k.mapped[c] -= 1
     if k.watch:
-        say(k, L_UNMAPPED, page, c, k.page_maps[page])
+        say(k, L_UNMAPPED, page, c, maps)
     flags = k.page_flags[page]
     if flags & KIND == SPECIAL:
-        if flags & STALE and k.page_maps[page] == 0 and k.quirks & Q_STALE:
+        if flags & STALE and maps == 0 and k.quirks & Q_STALE:
             k.used_after_free += 1
         return
     k.pte = pte
