@@ -47,7 +47,7 @@ def test_every_column_and_scalar_is_the_same(scheme, monkeypatch):
             plain, written = (
                 replayed(monkeypatch, mode, case.trace, scheme, machine, knobs, sample_every=7,
                          watch=seed % 2) for mode in "01"
-            )  # fmt: skip
+            )
         except PlacementError:
             continue
         assert differences(plain, written) == [], f"{profile}, seed {seed}"

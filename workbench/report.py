@@ -32,7 +32,7 @@ from workbench.results.export import json_bytes, table_files, write_files
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 QUIET = ("--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
          "--disable-background-networking", "--disable-component-update",
-         "--no-pdf-header-footer")  # fmt: skip
+         "--no-pdf-header-footer")
 STYLE = """
 :root { color-scheme: light dark; --ink: #222; --paper: #fff; --pale: #ddd; --miss: #b3261e }
 @media (prefers-color-scheme: dark) {
@@ -115,7 +115,7 @@ def measured(parts: list[Comparison]):
         (part.name, run.scheme.label, row["quantity"], shown(row["predicted"]),
          shown(row["measured"]), {True: "yes", False: "no", None: ""}[row["agrees"]])
         for part in parts for run in part for row in run.verdicts()
-    ]  # fmt: skip
+    ]
     return pd.DataFrame.from_records(rows, columns=list(MEASURED))
 
 
@@ -178,7 +178,7 @@ def section(name: str, part: Comparison, files: dict) -> str:
     found = measured([part])
     if len(found):
         out.append(html_table("Measured; where a prediction failed, also what was predicted",
-                              side_by_side(found)))  # fmt: skip
+                              side_by_side(found)))
     kills = part.oom()
     if len(kills):
         out.append(html_table("Tasks killed", kills.drop(columns="scenario")))
@@ -222,7 +222,7 @@ def html_table(caption: str, table: Any) -> str:
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
         f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>\n<tbody>"
         + "\n".join(rows) + "</tbody></table></div>"
-    )  # fmt: skip
+    )
 
 
 def text(value: Any) -> str:
@@ -252,10 +252,10 @@ def printed_by_browser(html: Path) -> bytes | None:
     with tempfile.TemporaryDirectory(prefix="workbench-") as work:
         out = Path(work) / "report.pdf"
         command = [program, *QUIET, *root, f"--user-data-dir={work}/profile",
-                   f"--print-to-pdf={out}", html.resolve().as_uri()]  # fmt: skip
+                   f"--print-to-pdf={out}", html.resolve().as_uri()]
         try:
             subprocess.run(command, check=True, timeout=60, stdin=subprocess.DEVNULL,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             return out.read_bytes()
         except (OSError, subprocess.SubprocessError):
             return None

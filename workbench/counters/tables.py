@@ -41,7 +41,7 @@ def table_races() -> Table:
                     *(max(t.most_held - 100, 0) for t in found.values()),
                     round(100 * found["K2"].over_ns / found["K2"].ns),
                     *(round(100 * t.spurious / t.charges) for t in found.values()),
-                ])  # fmt: skip
+                ])
     return (
         "X39: threads that want 150 pages at a limit of 100. away: us off the CPU after one step "
         "in ten; over: most held above the limit; time: % of it over the limit; spurious: % of "
@@ -49,7 +49,7 @@ def table_races() -> Table:
         ["threads", "pages", "away", *(f"over {form}" for form in KINDS), "time K2", "spurious K1",
          *KINDS[1:]],
         rows,
-    )  # fmt: skip
+    )
 
 
 def table_scaling() -> Table:
@@ -68,7 +68,7 @@ def table_scaling() -> Table:
             t = scaling(form, cpus, **options)
             rows.append([name, cpus, *(
                 round(n / t.calls, 2) for n in (t.transfers, t.atomics, t.retries, t.call_ns)
-            )])  # fmt: skip
+            )])
     return (
         f"X40: per call (a charge or an uncharge), CPUs calling for one container every "
         f"{FAULT_NS} ns; line transfer {TRANSFER_NS} ns, atomic operation {ATOMIC_NS} ns, else "
@@ -91,7 +91,7 @@ def table_fuzz() -> Table:
             usual.low, usual.high, f"{100 * error / limit:.1f}%",
             round(10 * error * 4096 / 1e6, 1), usual.spurious,
             round(usual.locks / usual.calls, 2),
-        ])  # fmt: skip
+        ])
     return (
         "X41: per-CPU counts at a limit of 2560 pages. over: most held above the limit, busy and "
         "under an adversary; low, high: shown less held; MB: the limit from which the error is "
@@ -99,7 +99,7 @@ def table_fuzz() -> Table:
         ["form", "CPUs", "batch", "over", "adversary", "low", "high", "error", "MB", "spurious",
          "locks"],
         rows,
-    )  # fmt: skip
+    )
 
 
 def table_reserves() -> Table:
@@ -108,7 +108,7 @@ def table_reserves() -> Table:
         for reserve in (0, 1, 8, 64):
             t = reserves(tasks, reserve, 2_560)
             rows.append([tasks, reserve, round(t.locks / t.calls, 2), t.stranded, t.most_held,
-                         t.refused, t.spurious])  # fmt: skip
+                         t.refused, t.spurious])
     return (
         "X41: per-task reserves at a limit of 2560 pages. stranded: most in reserves at once; "
         "spurious: refused, though it would have fitted all the time",
@@ -119,7 +119,7 @@ def table_reserves() -> Table:
 
 def table_limits() -> Table:
     limits = [("0", 0, 0), ("1", 1, 0), ("usage - 1", 2, 3), ("LONG_MAX", WORD // 2 - 1, 0),
-              ("ULONG_MAX", WORD - 1, 0)]  # fmt: skip
+              ("ULONG_MAX", WORD - 1, 0)]
     return (
         "X50: of five charges, granted (64-bit words)",
         ["limit", "K1 as posted", "K1 sane"],

@@ -158,7 +158,7 @@ def build_case(text: dict, name: str) -> Case:
         ran = tuple(schemes.get(s) for s in as_names(text.get("schemes", ["first_touch"])))
         machine, knobs = settings(Machine, text, "machine"), settings(Knobs, text, "knobs")
         for table, add in (("containers", builder.container), ("objects", builder.object),
-                           ("tasks", builder.task)):  # fmt: skip
+                           ("tasks", builder.task)):
             for key, row in named_rows(text, table):
                 add(key, **row)
     except (TypeError, ValueError) as error:

@@ -68,12 +68,12 @@ def replay(
     state = simulate(
         trace, scheme, machine, chosen, engine=engine,
         sample_every=every(scenario, trace, samples), progress=progress,
-    )  # fmt: skip
+    )
     seconds = time.perf_counter() - started
     return Run(
         name or name_of(trace), scheme, machine, chosen, trace, engine, state, seconds, given,
         scenario,
-    )  # fmt: skip
+    )
 
 
 def limit_in_pages(container: str, size: int | str | None) -> int | None:

@@ -46,10 +46,10 @@ def expect(half: int, frames: int) -> dict[str, dict[str, object]]:
         "probes: hash": (1 + (pairs - spread) / n, 1 + (pairs + spread) / n),
         "wrong: lossy hash": (half * taken - 5 * sqrt(half), half * taken + 5 * sqrt(half)),
         "wrong: file": half, "unknown: mappings": half // 2,
-    }  # fmt: skip
+    }
     found = {"unknown: mappings": 0}
     return {"first_touch": both | {"billed to another": 0}, "hand_over": found,
-            "every_container": found, "file_owner": {"billed to another": half}}  # fmt: skip
+            "every_container": found, "file_owner": {"billed to another": half}}
 
 
 def build(
@@ -80,7 +80,7 @@ def build(
     )
     hardware = machine(nodes, 2 * half)
     return finish(__name__, b.build(), hardware, knobs(size), locals(),
-                  expect(half, nodes * hardware.frames), notes)  # fmt: skip
+                  expect(half, nodes * hardware.frames), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

@@ -83,7 +83,7 @@ class Scenario:
             right = agrees(said[name], value) if name in said else None
             why = self._because(scheme, name, value) if right is False else None
             rows.append({"quantity": name, "predicted": said.get(name), "measured": value,
-                         "agrees": right, "because": why})  # fmt: skip
+                         "agrees": right, "because": why})
         return rows
 
     def _because(self, scheme: str, quantity: str, value: Number) -> str | None:
@@ -108,7 +108,7 @@ def agrees(predicted: object, measured: Number, slack: float = 1e-6) -> bool:
 
 
 def finish(module: str, trace: Trace, machine: Machine, knobs: Knobs, known: dict,
-           expected: dict, notes: tuple[str, ...] = (), **rules: str) -> Scenario:  # fmt: skip
+           expected: dict, notes: tuple[str, ...] = (), **rules: str) -> Scenario:
     """The scenario of a story module: its names, and what `build` made.
 
     `known` is what `build` knows at its end, `locals()`: its own parameters as they came out, and
@@ -129,7 +129,7 @@ def finish(module: str, trace: Trace, machine: Machine, knobs: Knobs, known: dic
     return Scenario(
         module.rpartition(".")[2], told.TITLE, told.SOURCE, told.QUESTION, trace, machine, knobs,
         parameters, told.PREDICTION, expected, notes, rules,
-    )  # fmt: skip
+    )
 
 
 def machine(nodes: int, need: int = 0, swap: int = 65_536) -> Machine:

@@ -34,7 +34,7 @@ def expect(pages: int, reader_first: bool) -> dict[str, dict[str, float]]:
     first = {"reader charged": pages, "mapper charged": 0} if reader_first else mapper
     firsts = ("first_allocation", "file_owner", "cgroup_v1", "cgroup_v2", "zone")
     return {s: first if s in firsts else mapper for s in PREDICTION} | {
-        "none": {"reader charged": 0, "mapper charged": 0}}  # fmt: skip
+        "none": {"reader charged": 0, "mapper charged": 0}}
 
 
 def build(
@@ -73,7 +73,7 @@ def build(
     return finish(__name__, b.build(), machine(nodes, 4 * pages + 128), knobs(size), locals(),
                   expect(pages, order == "reader_first"), notes,
                   O6="first touch is the first mapping; first allocation is a scheme of its own",
-                  O16="no read-ahead")  # fmt: skip
+                  O16="no read-ahead")
 
 
 def measure(trace, k) -> dict[str, float]:

@@ -59,7 +59,7 @@ def expect(p: int, first: bool, third: bool) -> dict[str, dict[str, float]]:
         scheme: {f"{phase}: {who}": p * share(scheme, who, i) for i, phase in phases
                  for who in ("ABC" if third else "AB")}
         for scheme in PREDICTION
-    }  # fmt: skip
+    }
 
 
 def build(
@@ -91,7 +91,7 @@ def build(
         "Every limit is above all that can happen; a zone holds page tables and stacks as well.",
     )
     return finish(__name__, b.build(), machine(nodes, 3 * limit), knobs(size), locals(),
-                  expect(pages, order == "first_leaves", third), notes)  # fmt: skip
+                  expect(pages, order == "first_leaves", third), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

@@ -127,7 +127,7 @@ def load(path: str | Path) -> Trace:
             expected = f"not a whole zip file: {why}"
             if path.suffix != ".zip":
                 expected = ("not a trace, which is a folder of tables, *.zip or *.parquet, nor a "
-                            "form that `workbench trace convert` knows")  # fmt: skip
+                            "form that `workbench trace convert` knows")
             raise TraceError([Defect(path.name, None, "", None, expected)]) from None
     if found:
         raise TraceError(found, path)
