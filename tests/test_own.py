@@ -2,6 +2,8 @@
 
 import linecache
 import math
+import subprocess
+import sys
 import textwrap
 
 import pytest
@@ -453,3 +455,47 @@ def test_what_is_computed_of_a_users_scheme_is_measured_not_believed():
     assert row["number changes only by own action"] == "no", "claimed, but broken"
     assert row["sharing of frames"] == "yes", "not claimed, but so"
     assert row["fair for shared pages"] == "0 and 1", "the last of two pays all"
+
+
+@pytest.mark.parametrize("old, new, told", [
+    ("def unmapped(", "def unmaped(", "scheme mine: unmaped is no hook; did you mean unmapped?"),
+    ("return 0 if owner(k, page) == c else 1", "return price(k, page, c, 0)",
+     "hook price, mine.py line 28 .*: calls itself; write a loop"),
+])
+def test_a_file_with_a_slip_is_refused_with_its_place(tmp_path, old, new, told):
+    path = tmp_path / "mine.py"
+    path.write_text(schemes.template().replace(old, new))
+    with pytest.raises(ValueError, match=told):
+        schemes.get(str(path))
+
+
+ENDLESS = """
+import os, signal, sys, threading, time
+from workbench import replay, schemes
+def interrupt():
+    time.sleep(3)
+    os.kill(os.getpid(), signal.SIGINT)
+from workbench.trace import TraceBuilder
+b = TraceBuilder()
+b.task("t", b.container("A"))
+b.file("f", 1)
+b.touch_read("t", "f")
+trace, scheme = b.build(), schemes.get(sys.argv[1])
+replay(trace, "none", engine="compiled")
+threading.Thread(target=interrupt, daemon=True).start()
+try:
+    replay(trace, scheme, engine=sys.argv[2])
+except KeyboardInterrupt:
+    print("left")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
+@pytest.mark.parametrize("engine", BOTH)
+def test_ctrl_c_leaves_a_hook_that_never_ends(tmp_path, engine):
+    path = tmp_path / "mine.py"
+    body = "    while k.clock >= 0:\n        payer = owner(k, page)\n"
+    path.write_text(schemes.template().replace("    payer = owner(k, page)\n", body))
+    done = subprocess.run([sys.executable, "-c", ENDLESS, path, engine], capture_output=True,
+                          text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "left\n"), done.stderr

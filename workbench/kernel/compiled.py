@@ -18,8 +18,10 @@ import operator
 import os
 import sys
 import tempfile
+import threading
 import types as python_types
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import numba
@@ -574,6 +576,21 @@ def hook_address(function: Callable, name: str) -> tuple[int, object]:
     return done.address, done
 
 
+def interruptible(call: Callable[[], int], *memory: object) -> int:
+    """The result of `call`, from a thread of its own: Ctrl-C leaves a hook that never ends, though
+    it goes on, on memory that the thread holds, until the process ends."""
+    result: Future = Future()
+
+    def work(*_: object) -> None:
+        try:
+            result.set_result(call())
+        except BaseException as problem:
+            result.set_exception(problem)
+
+    threading.Thread(target=work, args=memory, daemon=True).start()
+    return result.result()
+
+
 # ---- the state as arrays ---------------------------------------------------------------------
 
 
@@ -628,7 +645,9 @@ class CompiledState(State):
                 self.addresses.append(hook_address(hook, name)[0])
             except numba.core.errors.NumbaError as problem:
                 line = getattr(problem.loc, "line", hook.__code__.co_firstlineno)
-                words = "cannot be compiled: " + str(problem).partition("\n")[2].partition("\n")[0]
+                words = str(problem).partition("\n")[2].partition("\n")[0]
+                words = "never comes to a `return`" if "none to int64" in words else (
+                    f"cannot be compiled: {words}")
                 raise mistake(scheme.label, name, hook, line, words) from problem
         if scheme.own:
             room = LENGTHS_AT - len(COLUMN) - 1 - len(self.addresses)
@@ -662,7 +681,10 @@ class CompiledState(State):
         if len(cells) == LENGTHS_AT:  # hooks that look before they leap
             cells += [len(getattr(self, name)) for name in COLUMN]
         table = np.array(cells, np.int64)
-        result = function(table.ctypes.data, *args)
+        if len(cells) > LENGTHS_AT:
+            result = interruptible(lambda: function(table.ctypes.data, *args), self, scalars)
+        else:
+            result = function(table.ctypes.data, *args)
         for name, value in zip(SCALARS, scalars.tolist(), strict=True):
             setattr(self, name, value)
         return result

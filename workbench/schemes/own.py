@@ -19,6 +19,7 @@ import importlib.util
 import inspect
 from collections.abc import Iterable
 from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 from types import FunctionType, SimpleNamespace
 
@@ -88,13 +89,16 @@ def freeze(scheme: str, name: str, function: FunctionType, frozen: dict) -> Func
 
     Later changes of a global number, or of a helper, need another `register`.
     """
+    line = function.__code__.co_firstlineno
+    if function.__code__ in frozen["open"]:
+        raise mistake(scheme, name, function, line, "calls itself; write a loop")
     if function.__code__ in frozen["codes"]:
         return frozen["codes"][function.__code__]
+    frozen["open"].append(function.__code__)
     scope = {"__builtins__": builtins.__dict__, "__name__": "own", "__own__": frozen["codes"]}
     copy = FunctionType(function.__code__, scope, function.__name__, function.__defaults__)
     copy.__kwdefaults__ = function.__kwdefaults__
     frozen["codes"][function.__code__] = copy
-    line = function.__code__.co_firstlineno
     steps = list(dis.get_instructions(function))
     for at, step in enumerate(steps):
         line = step.positions.lineno or line
@@ -112,6 +116,7 @@ def freeze(scheme: str, name: str, function: FunctionType, frozen: dict) -> Func
             raise mistake(scheme, name, function, line, what)
     names = sorted(scope.keys() - {"__builtins__", "__name__", "__own__"})
     key = (function.__code__, name in RESULTS, *((n, type(scope[n]), scope[n]) for n in names))
+    frozen["open"].remove(function.__code__)
     frozen["codes"][function.__code__] = _frozen.setdefault(key, copy)
     return frozen["codes"][function.__code__]
 
@@ -183,7 +188,7 @@ def make(name: str, found: dict, hooks: Iterable[str]) -> Module:
 
     Raises HookError for a hook, ValueError for anything else that is wrong.
     """
-    frozen: dict = {"codes": {}}
+    frozen: dict = {"codes": {}, "open": []}
     module = Module(
         TITLE=found.get("TITLE") or name,
         SOURCE=found.get("SOURCE") or "yours",
@@ -199,12 +204,25 @@ def make(name: str, found: dict, hooks: Iterable[str]) -> Module:
     given = [hook for hook in hooks if found.get(hook) is not None]
     if not given:
         raise ValueError(f"scheme {name}: no hook is given; give {', '.join(hooks)}, or some")
+    for other in misspelt(found, given, hooks):
+        raise ValueError(f"scheme {name}: {other} is no hook{did_you_mean(other, hooks)}")
     for hook in given:
         check_signature(name, hook, found[hook])
         setattr(module, hook, freeze(name, hook, found[hook], frozen))
     if module.PARTS.record in ("page", "counted", "pair"):
         module.worth = found.get("worth") or whole_page
     return module
+
+
+def misspelt(found: dict, given: list[str], hooks: Iterable[str]) -> list[str]:
+    """Functions of the file that look like a hook that is not there."""
+    missing = [hook for hook in hooks if hook not in given]
+    return [
+        name for name, value in found.items()
+        if name not in given and get_close_matches(name, missing, 1, 0.8)
+        and isinstance(value, FunctionType) and value.__module__.startswith("own_")
+        and value.__code__.co_argcount == 4
+    ]
 
 
 def whole_page(k, e):
