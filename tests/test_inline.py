@@ -145,7 +145,14 @@ def order(k, a):
     c = leaf(k, a) + k.n
     k.usage[k.n] += leaf(k, b & 7)
     d = k.usage[leaf(k, 1)] - pure(k, k.n, leaf(k, 2))
-    return b + 10 * c + 100 * d
+    e = k.usage[2] * 7 + bump(k)
+    return b + 10 * c + 100 * d + 1000 * e
+
+
+def bump(k):
+    k.usage[2] += 1
+    k.usage[3] += k.usage[2]
+    return k.usage[3]
 
 
 def names(k, a, x):

@@ -1,4 +1,5 @@
-"""Two ways to run the one source: compiled through numba, or interpreted as it stands.
+"""Two ways to run the one source: compiled through numba, or interpreted, as it stands or (long
+replays) as `inline` writes it out.
 
 `simulate` builds the state and replays a trace; everything else about the two ways is in `State`
 (lists) and `compiled.CompiledState` (arrays).

@@ -374,7 +374,7 @@ class Inliner:
 
     def do_Return(self, s, f, rest, last):
         if not last and f.result != "return":
-            raise Unknown("a return on the way")
+            raise Unknown("a return on the way, or from inside a loop")
         if isinstance(s.value, ast.IfExp) and has(s.value, ast.Call):
             rest[:] = [split(s.value, ast.Return)]
             return self.put()
@@ -403,14 +403,14 @@ class Inliner:
         return lines + (["else:", *indented(other)] if other else []), last
 
     def do_While(self, s, f, rest, last):
-        if s.orelse or (f.result != "return" and has(s, ast.Return)):
-            raise Unknown("a return from a loop")
+        if s.orelse:
+            self.unknown(s)
         test = self.sometimes(s.test, f)
         return [f"while {test}:", *indented(self.block(s.body, f, False))], False
 
     def do_For(self, s, f, rest, last):
-        if s.orelse or (f.result != "return" and has(s, ast.Return)):
-            raise Unknown("a return from a loop")
+        if s.orelse:
+            self.unknown(s)
         line = f"for {f.names[s.target.id]} in {self.expr(s.iter, f)}:"
         return [*self.before, line, *indented(self.block(s.body, f, False))], False
 
