@@ -16,9 +16,7 @@ def split(table, metric: str, container: str) -> dict[str, tuple[list[float], fl
     found = {}
     for scheme, part in mine.groupby("scheme", sort=False):
         own = part[part["deal"].isna()]["value"].tolist()
-        found[scheme] = (
-            sorted(part[part["deal"].notna()]["value"]), own[0] if own else None
-        )
+        found[scheme] = (sorted(part[part["deal"].notna()]["value"]), own[0] if own else None)
     return found
 
 

@@ -22,9 +22,7 @@ def multiples(
     banks = max(1, -(-len(schemes) // COLUMNS))
     wide = -(-len(schemes) // banks) if schemes else 1
     fig = fig or style.sheet(0.8 + 2.9 * banks, max(4.1, 1.1 + 2.1 * wide))
-    grid = fig.subplots(
-        2 * banks, wide, sharex=True, squeeze=False, height_ratios=[3, 2] * banks
-    )
+    grid = fig.subplots(2 * banks, wide, sharex=True, squeeze=False, height_ratios=[3, 2] * banks)
     metric = table.groupby("metric")["value"]
     tops = [max([0, *metric.max().reindex(names).dropna()])
             for names in (["usage", "peak"], ["failcnt"])]

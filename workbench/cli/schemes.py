@@ -13,10 +13,7 @@ schemes_app = typer.Typer(help="What each scheme does and promises; check one; w
 
 
 @schemes_app.callback(invoke_without_command=True)
-def schemes_command(
-    context: typer.Context,
-    as_json: Json = False,
-) -> None:
+def schemes_command(context: typer.Context, as_json: Json = False) -> None:
     """What each scheme does and promises.
 
     Computed from its declared parts and promises; the tests try to break each promise.

@@ -179,9 +179,7 @@ class Source:
         if not self.places:
             return trace
         moved = copy(trace)
-        moved.tasks = [
-            replace(t, node=self.places.get(t.container, t.node)) for t in trace.tasks
-        ]
+        moved.tasks = [replace(t, node=self.places.get(t.container, t.node)) for t in trace.tasks]
         return moved
 
 

@@ -215,9 +215,7 @@ def run(
     costs are counted after the first `warm` calls, without the time in which a page is obtained.
     Cost: about 5 us of real time per step.
     """
-    return Machine(
-        form, lives, limit, rng, preempted, queue, warm, transfer_ns, atomic_ns
-    ).run()
+    return Machine(form, lives, limit, rng, preempted, queue, warm, transfer_ns, atomic_ns).run()
 
 
 def fitted(

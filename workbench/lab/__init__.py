@@ -19,6 +19,4 @@ def __getattr__(name: str) -> object:
     return getattr(importlib.import_module(f"{__name__}.{LATE[name]}"), name)
 
 
-__all__ = [
-    "Experiment", "Explorer", "Film", "Question", "Quiz", "explorer", "film", "quiz", "view",
-]
+__all__ = ["Experiment", "Explorer", "Film", "Question", "Quiz", "explorer", "film", "quiz", "view"]

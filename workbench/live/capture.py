@@ -125,9 +125,7 @@ class Capture:
                     getattr(self, word).append((n, *numbers))
                 else:
                     rows_of = getattr(self, word).setdefault(n, {})
-                    rows_of[numbers[0]] = (
-                        tuple(numbers[1:]) if word == "pss" else numbers[1:]
-                    )
+                    rows_of[numbers[0]] = (tuple(numbers[1:]) if word == "pss" else numbers[1:])
         last: tuple[Numbers, Numbers] | None = None
         for n in range(len(self.trace)):
             last = at.get(n, last)

@@ -169,9 +169,7 @@ def gaps_of(spans: Spans, page: int, count: int) -> list[tuple[int, int]]:
     return [(start, stop) for start, stop in found if start < stop]
 
 
-def write_plan(
-    trace: Trace, hints: Hints | None = None, *, look: int = 0
-) -> str:
+def write_plan(trace: Trace, hints: Hints | None = None, *, look: int = 0) -> str:
     """The lines between a host's own head and end. Raises Inexpressible.
 
     hints  pages expected after every event: a number that differs is measured again a little

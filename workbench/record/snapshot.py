@@ -213,9 +213,7 @@ def snapshot(pids: Iterable[int] | None = None, group_by: str = "cgroup") -> Sna
     return Snapshot(processes, assemble(processes, seen, group_by, exact), unreadable, exact)
 
 
-def assemble(
-    processes: list[Process], seen: dict[int, Seen], group_by: str, exact: bool
-) -> Trace:
+def assemble(processes: list[Process], seen: dict[int, Seen], group_by: str, exact: bool) -> Trace:
     """Every process maps and touches what it has, one after the other."""
     made = Assembler()
     times = Counter(frame for look in seen.values() for frame in set(look.frames.values()))

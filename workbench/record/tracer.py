@@ -23,9 +23,7 @@ GRACE = 1.0  # seconds to end by itself for a program that was interrupted
 CLONE_VM, CLONE_THREAD = 0x100, 0x10000
 MAP_PRIVATE, MAP_TYPE, MAP_FIXED, PROT_WRITE = 2, 3, 0x10, 2
 # at whose entry pages can vanish; at whose exit mappings can have changed
-VANISH = frozenset(
-    ("munmap", "mremap", "brk", "madvise", "mmap", "shmdt", "execve", "execveat")
-)
+VANISH = frozenset(("munmap", "mremap", "brk", "madvise", "mmap", "shmdt", "execve", "execveat"))
 REMAP = frozenset(("munmap", "mremap", "brk", "mmap", "mprotect", "shmat", "shmdt"))
 OPENS = frozenset(("open", "openat", "openat2", "creat"))
 READS = frozenset(("read", "pread64", "readv", "preadv", "preadv2"))

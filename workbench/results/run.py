@@ -185,9 +185,7 @@ class Run:
         import pandas as pd
 
         each = self.machine.costs_ns
-        rows = [
-            (name, int(self.state.stat[i]), each.get(name, 0)) for i, name in enumerate(STATS)
-        ]
+        rows = [(name, int(self.state.stat[i]), each.get(name, 0)) for i, name in enumerate(STATS)]
         table = pd.DataFrame(rows, columns=["step", "count", "ns_each"])
         table["ms"] = table["count"] * table["ns_each"] / 1e6
         total = {"step": "total", "count": 0, "ns_each": 0, "ms": table["ms"].sum()}

@@ -25,9 +25,7 @@ PREDICTION = {
 }
 CASES = [{}, {"limit": 6000}, {"limit_a": 6000, "limit_b": 9000}]
 MORE = "compilers share more than the invented load of the prediction: 98.9 % of file pages"
-DISAGREES = [
-    ({}, "first_touch", "peak of B / peak of A", 0.5898, MORE),
-]
+DISAGREES = [({}, "first_touch", "peak of B / peak of A", 0.5898, MORE)]
 DATASET = Path(__file__).resolve().parents[2] / "datasets" / "gcc2.zip"
 
 

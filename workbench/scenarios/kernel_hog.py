@@ -78,8 +78,7 @@ def build(
         "No swap, so that nothing but the hog's page tables moves.",
     )
     each = Machine(nodes=nodes, frames=frames + 16, swap=0)
-    return finish(__name__, b.build(), each, knobs(size), locals(), expect(form, counted),
-                  notes)
+    return finish(__name__, b.build(), each, knobs(size), locals(), expect(form, counted), notes)
 
 
 def measure(trace, k) -> dict[str, float | str]:

@@ -93,8 +93,7 @@ def build(
     )
     whole = replace(machine(nodes, 5 * limit + shared), zone_sets=(ZoneSet(tuple(boxes), shared),))
     chosen = replace(knobs(size), swap_write="sync")
-    return finish(__name__, b.build(), whole, chosen, locals(), expect(limit, shared, need),
-                  notes)
+    return finish(__name__, b.build(), whole, chosen, locals(), expect(limit, shared, need), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

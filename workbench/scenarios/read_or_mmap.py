@@ -45,8 +45,7 @@ def expect(interface: str, pattern: str, pages: int) -> dict[str, dict[str, obje
     if interface == "read":
         return out | {"first_touch": free | {"charged": 0}}
     low, high = (0.95, 1) if pattern == "cyclic" else (0.4, 0.6)
-    return out | {"first_touch": {"disk reads per access": (low, high),
-                                  "frames": (0, pages // 2)}}
+    return out | {"first_touch": {"disk reads per access": (low, high), "frames": (0, pages // 2)}}
 
 
 def build(

@@ -70,8 +70,7 @@ def build(
     )
     need = (hogs + 1) * (used + limit)
     chosen = replace(knobs(size), swap_write="sync")
-    return finish(__name__, b.build(), machine(nodes, need), chosen, locals(), expect(over),
-                  notes)
+    return finish(__name__, b.build(), machine(nodes, need), chosen, locals(), expect(over), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

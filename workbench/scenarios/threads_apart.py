@@ -82,8 +82,7 @@ def measure(trace, k) -> dict[str, float]:
     books += [Books(trace, k, f"{name} has written") for name in tasks]
     last = books[-1]
     at = {t.name: int(k.task_container[i]) for i, t in enumerate(trace.tasks)}
-    grown = [{c: b.charge(c) - a.charge(c) for c in "AB"}
-             for a, b in pairwise(books)]
+    grown = [{c: b.charge(c) - a.charge(c) for c in "AB"} for a, b in pairwise(books)]
     elsewhere = sum(
         n for name, g in zip(tasks, grown, strict=True) for c, n in g.items()
         if last.index[c] != at[name]

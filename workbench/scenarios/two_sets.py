@@ -84,8 +84,7 @@ def build(
     total = (len(BOXES) * LIMIT + 2 * SHARED) * unit
     sets = tuple(ZoneSet(tuple(pair), SHARED * unit, ("/srv/data",)) for pair in ("AB", "CD"))
     whole = replace(machine(nodes, total), zone_sets=sets)
-    return finish(__name__, b.build(), whole, knobs(size), locals(), expect(first, unit),
-                  notes)
+    return finish(__name__, b.build(), whole, knobs(size), locals(), expect(first, unit), notes)
 
 
 def measure(trace, k) -> dict[str, float]:

@@ -16,9 +16,7 @@ ASSUMED = (
     "and they drift."
 )
 UNIT = 1
-PARTS = Parts(
-    record="pair", lists="fifo", reclaim="unmap_own", references="own", move="rewalk"
-)
+PARTS = Parts(record="pair", lists="fifo", reclaim="unmap_own", references="own", move="rewalk")
 OPTIONS = {"record": ("pair", "walk")}
 PROMISES = {
     "sum_is_mapped": False,  # a page shared by n containers counts n times

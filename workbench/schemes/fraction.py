@@ -23,9 +23,7 @@ ASSUMED = (
     "somebody left is charged by force. At the limit the container unmaps its own mappings."
 )
 UNIT = 720720 << 12
-PARTS = Parts(
-    record="pair", lists="fifo", reclaim="unmap_own", references="own", move="rewalk"
-)
+PARTS = Parts(record="pair", lists="fifo", reclaim="unmap_own", references="own", move="rewalk")
 OPTIONS = {"forced": ("charge", "free")}
 PROMISES = {
     "sum_is_mapped": True,

@@ -14,9 +14,7 @@ ASSUMED = (
     "A task's move is an unmap in the old container and a map in the new one."
 )
 UNIT = 1
-PARTS = Parts(
-    record="counted", lists="fifo", reclaim="free", references="all", move="rewalk"
-)
+PARTS = Parts(record="counted", lists="fifo", reclaim="free", references="all", move="rewalk")
 OPTIONS = {
     "lists": ("fifo", "lru"),
     "oom_score": ("size", "charged", "distinct"),

@@ -20,9 +20,7 @@ def strands(trace: Trace) -> list[list[int]]:
     target: dict[int, int] = {}  # task -> the first container that it is moved to
     for row in trace.rows(Op.move):
         target.setdefault(int(trace.task[row]), int(trace.target[row]))
-    home = {
-        t: number[trace.tasks[t].container] or target.get(t, 0) for t in trace.initial_tasks()
-    }
+    home = {t: number[trace.tasks[t].container] or target.get(t, 0) for t in trace.initial_tasks()}
     found: list[list[int]] = [[] for _ in trace.containers]
     births, current = set(map(int, BIRTHS)), 0
     for row, (op, task, to) in enumerate(zip(trace.op, trace.task, trace.target, strict=True)):
