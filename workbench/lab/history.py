@@ -17,7 +17,7 @@ from fractions import Fraction
 from workbench import scenarios
 from workbench.kernel import AccessError, Knobs, State, choose
 from workbench.kernel.engine import advance, prepare
-from workbench.kernel.names import HUGE, SAMPLE_WIDTH, SAMPLED
+from workbench.kernel.names import HUGE, SAMPLED
 from workbench.results import Run, tables
 from workbench.results.replaying import with_limits
 from workbench.trace import Op
@@ -292,38 +292,16 @@ def cuts(n: int, most: int) -> list[int]:
 
 def columns(run: Run) -> tuple[list, list, list, list, list]:
     """times, usage, limit, failcnt per container, frames per node: the samples, and the start."""
-    k, width = run.state, run.state.sample_width
-    n, boxes, zones, unit = len(run.trace), k.containers, k.zones, k.unit
-    fields, books_end = SAMPLE_WIDTH, 1 + SAMPLE_WIDTH * k.containers
-    told = [SAMPLED.index(name) for name in ("usage", "limit", "failcnt")]
-    flat = k.sample[: k.sample_top]
-    cells = [column(flat, i, width) for i in range(width)]
-    times, books, frames = cells[0], cells[1:books_end], cells[books_end:]
-    if not times or times[-1] != n:
-        times.append(n)
-        for c in range(boxes):
-            for i, last in zip(told, (k.usage, k.limit, k.failcnt), strict=True):
-                books[fields * c + i].append(int(last[c]))
-        for z in range(zones):
-            kinds = (k.zone_anon, k.zone_file, k.zone_special, k.zone_kernel)
-            for i, last in enumerate(kinds):
-                frames[4 * z + i].append(int(last[z]))
-    usage, limit, failed = ([books[fields * c + i] for c in range(boxes)] for i in told)
-    usage = [[u / unit for u in column] for column in usage]
+    k, told = run.state, [SAMPLED.index(name) for name in ("usage", "limit", "failcnt")]
+    times, books, frames = zip(*tables.samples(run), strict=True)
+    usage, limit, failed = (
+        [[row[c][i] for row in books] for c in range(k.containers)] for i in told
+    )
+    nodes = zip(*(per_node(k, list(map(sum, zones))) for zones in frames), strict=True)
     limit = [[None if x >= HUGE else x for x in column] for column in limit]
-    nodes = [[0] * len(times) for _ in range(k.nodes)]
-    for z in range(zones):
-        total = [sum(kinds) for kinds in zip(*frames[4 * z : 4 * z + 4], strict=True)]
-        node = int(k.zone_node[z])
-        nodes[node] = [a + b for a, b in zip(nodes[node], total, strict=True)]
     # before the first event nothing is charged; its limits are those of the first sample
-    return ([0, *times], [[0.0, *u] for u in usage], [[x[0], *x] for x in limit],
-            [[0, *x] for x in failed], [[0, *x] for x in nodes])
-
-
-def column(flat, i: int, width: int) -> list[int]:
-    cells = flat[i::width]
-    return cells.tolist() if hasattr(cells, "tolist") else list(cells)
+    return ([0, *times], [[0.0, *(u / k.unit for u in column)] for column in usage],
+            [[x[0], *x] for x in limit], [[0, *x] for x in failed], [[0, *x] for x in nodes])
 
 
 def rows_of(trace) -> tuple[list[Row], int]:

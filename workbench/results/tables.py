@@ -11,6 +11,7 @@ from fractions import Fraction
 
 from workbench.kernel import OUTCOMES
 from workbench.kernel.names import HUGE, PARTITION, PRESENT, RESIDENT, SAMPLE_WIDTH, SAMPLED
+from workbench.kernel.state import plain
 from workbench.kernel.tables import word_of
 from workbench.kernel.zones import copy_for
 from workbench.trace import Op
@@ -81,8 +82,7 @@ def samples(run) -> Iterator[tuple[int, list[list[int]], list[list[int]]]]:
     """(time, fields per container, frames by kind per zone) of every sample and of the end."""
     k, last = run.state, 0
     n, zones = SAMPLE_WIDTH * k.containers, 4 * k.zones
-    for at in range(0, k.sample_top, k.sample_width):
-        row = [int(x) for x in k.sample[at : at + k.sample_width]]
+    for row in chop(plain(k.sample[: k.sample_top]), k.sample_width):
         last = row[0]
         yield last, chop(row[1 : 1 + n], SAMPLE_WIDTH), chop(row[1 + n : 1 + n + zones], 4)
     if last != len(run.trace) or not k.sample_top:
