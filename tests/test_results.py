@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench import Machine, Trace, TraceBuilder, compare, replay, schemes
+from workbench import Machine, Trace, TraceBuilder, compare, replay, scenarios, schemes
 from workbench.results import units
 from workbench.results.export import write_files
 
@@ -405,3 +405,17 @@ def test_files_go_into_a_folder_that_is_a_file_system_of_its_own():
         assert write_files("/dev/shm", {name: b"here"})[0].read_bytes() == b"here"
     finally:
         Path("/dev/shm", name).unlink(missing_ok=True)
+
+
+def test_values_of_the_wrong_type_are_told_what_is_right():
+    story = scenarios.shared_page()
+    for call, told in (
+        (lambda: replay(story, limits=["A", 5]), "a dict is needed"),
+        (lambda: replay(story, machine=4), r"such as Machine\(nodes=4\)"),
+        (lambda: replay(story, samples="x"), "samples='x': a whole number"),
+        (lambda: replay(story, samples=2.5), "samples=2.5: a whole number"),
+        (lambda: compare(story, 5), "schemes=5: a list of names"),
+        (lambda: replay(story).explain(object="libc", page="x"), "pages 0 to 0, not 'x'"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=told):
+            call()

@@ -33,6 +33,8 @@ def compare(
         schemes = all_schemes.names()
     elif isinstance(schemes, (str, all_schemes.Scheme)):
         schemes = [schemes]
+    elif not isinstance(schemes, Iterable):
+        raise TypeError(f"compare: schemes={schemes!r}: a list of names is needed")
     found = {s.label: s for s in map(all_schemes.get, schemes)}
     if not found:
         raise ValueError("compare: no scheme given")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import fields, replace
 from pathlib import Path
@@ -56,8 +56,12 @@ def replay(
     if not isinstance(trace, Trace):
         kind = type(source).__name__
         raise TypeError(f"replay takes a Scenario, a Trace or the path of a trace, not {kind}")
-    if samples is not None and samples < 1:
-        raise ValueError(f"samples={samples!r}: at least 1 is needed")
+    if samples is not None and not (type(samples) is int and samples > 0):
+        raise ValueError(f"samples={samples!r}: a whole number, at least 1, is needed")
+    if not isinstance(limits, Mapping | None):
+        raise TypeError(f"limits={limits!r}: a dict is needed, such as {{'A': '64MiB'}}")
+    if not isinstance(machine, Machine | None):
+        raise TypeError(f"machine={machine!r}: a Machine is needed, such as Machine(nodes=4)")
     scheme = schemes.get(scheme)
     machine = machine or getattr(scenario, "machine", None) or Machine()
     chosen = with_knobs(getattr(scenario, "knobs", None) or Knobs(), knobs)

@@ -151,9 +151,9 @@ class Run:
         if obj not in names:
             raise ValueError(f"no object {obj!r} in the trace{did_you_mean(obj, names)}")
         number = names.index(obj)
-        if not 0 <= page < self.trace.objects[number].pages:
+        if type(page) is not int or not 0 <= page < self.trace.objects[number].pages:
             last = self.trace.objects[number].pages - 1
-            raise ValueError(f"{obj} has pages 0 to {last}, not {page}")
+            raise ValueError(f"{obj} has pages 0 to {last}, not {page!r}")
         return self.bases()[number] + page
 
     def lives(self, obj: str, page: int) -> list[tuple[int, str, int, int]]:
