@@ -20,7 +20,6 @@ from workbench.kernel.engine import advance, prepare
 from workbench.kernel.layout import COLUMNS, SCALARS
 from workbench.kernel.names import FIFO, HEADS, LRU, PRESENT, ZERO
 from workbench.kernel.state import GROWING
-from workbench.kernel.tables import pte_at
 from workbench.trace import Trace, TraceBuilder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,9 +68,9 @@ def shared_out(k, unit: int) -> list[list[int]]:
     """Distinct pages mapped, shared out, and unshared, per container: slowly."""
     found = [[0] * k.containers for _ in range(3)]
     users: dict[int, set] = {}
-    for at, word in enumerate(map(int, k.word)):
+    for pte, word in enumerate(map(int, k.word)):
         if word & PRESENT and word >> 40 and not word & ZERO:
-            page = int(k.pte_page[pte_at(k, at)])
+            page = int(k.pte_page[pte])
             users.setdefault(page, set()).add(int(k.mm_container[(word >> 40) - 1]))
     for holders in users.values():
         for c in holders:

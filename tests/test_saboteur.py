@@ -39,7 +39,7 @@ from workbench.kernel.names import (
     USED,
     ZOMBIE,
 )  # fmt: skip
-from workbench.kernel.tables import mm_of, word_of
+from workbench.kernel.tables import mm_of
 from workbench.trace import TraceBuilder
 
 SOURCE = Path(importlib.import_module("workbench.kernel.check").__file__)
@@ -148,12 +148,12 @@ def point_elsewhere(k):
 
 def swap_what_is_present(k):
     page = shared_page(k)
-    k.word[word_of(k, k.page_rmap[page] - 1)] |= SWAP
+    k.word[k.page_rmap[page] - 1] |= SWAP
     k.page_swaps[page] += 1
 
 
 def unmap_silently(k):
-    k.word[word_of(k, k.page_rmap[shared_page(k)] - 1)] &= ~PRESENT
+    k.word[k.page_rmap[shared_page(k)] - 1] &= ~PRESENT
 
 
 def lose_the_frame(k):
@@ -847,7 +847,7 @@ def newest_mapper(function):
 
     def newest(k, page):
         pte = k.pte_prev[k.page_rmap[page] - 1]
-        while not k.word[word_of(k, pte)] & PRESENT:
+        while not k.word[pte] & PRESENT:
             pte = k.pte_prev[pte]
         return k.mm_container[mm_of(k, pte)]
 

@@ -13,7 +13,6 @@ from .names import (
 )  # fmt: skip
 from .pages import drop_slot, finish_writing, swap_full
 from .reclaim import ACTIVATED, FREED, KEPT, activate, let_go
-from .tables import word_of
 
 TRIES = 16  # fruitless turns before somebody is killed (MAX_RECLAIM_RETRIES)
 
@@ -205,14 +204,13 @@ def references(k, page, target):
     count = 0
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
-        at = word_of(k, pte)
-        w = k.word[at]
+        w = k.word[pte]
         k.stat[N_RMAP] += 1
         mine = target < 0 or k.all_references or within(k, k.mm_container[(w >> 40) - 1], target)
         if w & PRESENT and w & LOCKED:
             return -1
         if w & PRESENT and w & YOUNG and mine:
-            k.word[at] = w & ~YOUNG
+            k.word[pte] = w & ~YOUNG
             count += 1
         pte = k.pte_next[pte]
     return count

@@ -11,7 +11,7 @@ from .names import (
     Q_ZONE_COUNTERS, RESIDENT, SHM, SLOT, SPECIAL, SPLIT, STUCK, SWAP, USED, V1, VIRTUAL,
     WALKED, ZOMBIE,
 )  # fmt: skip
-from .tables import is_copy, mm_of, vpage_of, word_of
+from .tables import is_copy, mm_of, vpage_of
 from .ubc import is_private, mapped_in
 
 
@@ -54,7 +54,7 @@ def ring(k, page: int) -> list[int]:
     pte = k.page_rmap[page] - 1
     while pte >= 0 and (not found or pte != found[0]):
         found.append(int(pte))
-        need(len(found) <= k.ptes_top, "page %d: its ring of mappers does not close", page)
+        need(len(found) <= k.ptes_end, "page %d: its ring of mappers does not close", page)
         pte = k.pte_next[pte]
     return found
 
@@ -77,7 +77,7 @@ def check_mappers(k) -> None:
         ptes = ring(k, page)
         for p in ptes:
             need(k.pte_prev[k.pte_next[p]] == p, "pte %d: links broken", p)
-        words = [int(k.word[word_of(k, p)]) for p in ptes]
+        words = [int(k.word[p]) for p in ptes]
         present = sum(1 for w in words if w & PRESENT)
         need(present == k.page_maps[page], "page %d: mapcount %d, but %d ptes", page,
              k.page_maps[page], present)  # fmt: skip
@@ -234,7 +234,7 @@ def check_entries(k) -> None:
             if k.record >= COUNTED_RECORD:
                 count = sum(
                     1 for p in ring(k, page)
-                    if k.word[word_of(k, p)] & PRESENT
+                    if k.word[p] & PRESENT
                     and k.mm_container[mm_of(k, p)] == k.entry_owner[e]
                 )  # fmt: skip
                 need(count == k.entry_count[e], "entry %d: counts %d mappings, %d there", e,
@@ -469,7 +469,7 @@ def count_mappings(k, c: int) -> int:
     return sum(
         1 for page in range(k.pages_top) if k.page_flags[page] & KIND != SPECIAL
         for p in ring(k, page)
-        if k.word[word_of(k, p)] & PRESENT and k.mm_container[mm_of(k, p)] == c
+        if k.word[p] & PRESENT and k.mm_container[mm_of(k, p)] == c
     )  # fmt: skip
 
 
@@ -498,7 +498,7 @@ def check_copies(k) -> None:
 def count_pages(k, c: int) -> int:
     """Distinct pages of accounted kinds that c maps."""
     return sum(
-        any(k.word[word_of(k, p)] & PRESENT and k.mm_container[mm_of(k, p)] == c
+        any(k.word[p] & PRESENT and k.mm_container[mm_of(k, p)] == c
             for p in ring(k, page))
         for page in range(k.pages_top) if k.page_flags[page] & KIND != SPECIAL
     )  # fmt: skip

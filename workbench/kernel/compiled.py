@@ -85,7 +85,7 @@ SCALARS_AT = len(COLUMN)
 HOOKS_AT = SCALARS_AT + 1
 LENGTHS_AT = HOOKS_AT + 8  # every column's rows, for checked hooks alone; 8: room for hooks
 SCALARS_OF = operator.attrgetter(*SCALARS)
-LOOSE = (*COLUMNS["event"], "old_word", "old_pte")  # columns that are no field of a record
+LOOSE = tuple(COLUMNS["event"])  # columns that are no field of a record
 
 
 # ---- what numba has to know about the state --------------------------------------------------
@@ -612,7 +612,16 @@ class CompiledState(State):
     def resize_table(self, table: str, size: int) -> None:
         larger = np.zeros(size, RECORDS[table])
         old = self.records[table]
-        larger.view(np.uint8)[: old.nbytes] = old.view(np.uint8)  # as bytes: ten times faster
+        copied = min(old.nbytes, larger.nbytes)
+        larger.view(np.uint8)[:copied] = old.view(np.uint8)[:copied]  # as bytes: ten times faster
+        self.set_records(table, larger)
+
+    def insert_rows(self, table: str, at: int, rows: int) -> None:
+        old = self.records[table]
+        larger = np.zeros(len(old) + rows, old.dtype)
+        first, last = at * old.itemsize, (at + rows) * old.itemsize
+        larger.view(np.uint8)[:first] = old.view(np.uint8)[:first]
+        larger.view(np.uint8)[last:] = old.view(np.uint8)[first:]
         self.set_records(table, larger)
 
     def set_records(self, table: str, records: np.ndarray) -> None:
@@ -628,7 +637,6 @@ class CompiledState(State):
         other.records, other.bases = {}, self.bases.copy()
         for table, records in self.records.items():
             other.set_records(table, records.copy())
-        other.old_word, other.old_pte = self.old_word, self.old_pte  # read once, long ago
         other.ev_outcome = self.ev_outcome.copy()
         return other
 

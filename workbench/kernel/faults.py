@@ -18,17 +18,17 @@ from .pages import (
     attach, count_frame, drop_slot, free_if_unused, free_page, install, leave_frame, new_page,
     release_hold, remove, settle_in, swap_full,
 )  # fmt: skip
-from .tables import find, find_vma, is_copy, make_pte, make_table, probe, pte_at
+from .tables import find, find_vma, is_copy, make_pte, make_table, probe
 from .ubc import adopt
 from .zones import copy_for, home_of, nearest_copy, page_of
 
 PATIENCE = 8  # how often an access may start over
 
 
-def access(k, t, v, write, at):
+def access(k, t, v, write, pte):
     """One touch of one page by a live task. Returns the outcome; SEGV when it is not mapped.
 
-    at  where the page table has the word of (mm, v), or -1
+    pte  that of (mm, v), or -1
     Each step of a fault leaves the page table nearer to what the access needs; the access is
     started over until it goes through, as the hardware does.
     """
@@ -36,9 +36,9 @@ def access(k, t, v, write, at):
     worst = HIT
     turns = 0
     while True:
-        w = k.word[at] if at >= 0 else 0
+        w = k.word[pte] if pte >= 0 else 0
         if w & PRESENT and (not write or w & WRITE):
-            k.word[at] = w | YOUNG | DIRTY if write else w | YOUNG
+            k.word[pte] = w | YOUNG | DIRTY if write else w | YOUNG
             if worst != HIT:
                 count_fault(k, t, mm, worst)
             return worst
@@ -46,11 +46,11 @@ def access(k, t, v, write, at):
         if i < 0:
             return REFUSED if k.mm_denied[mm] else SEGV
         if w & PRESENT:
-            outcome = copy_on_write(k, t, at, i, v)
+            outcome = copy_on_write(k, t, pte, i, v)
         elif w & SWAP:
-            outcome = swap_in(k, t, at, v, write)
+            outcome = swap_in(k, t, pte, v, write)
         else:
-            outcome = first_fault(k, t, at, i, v, write)
+            outcome = first_fault(k, t, pte, i, v, write)
         if k.held_page >= 0:
             release_hold(k)
         if outcome >= ERROR:
@@ -84,9 +84,9 @@ def count_fault(k, t, mm, outcome):
 
 
 def place(k, t, mm, v):
-    """A place in mm's page table for a vpage; the first of a block costs a page-table frame.
+    """A pte of mm for a vpage; the first of a block costs a page-table frame.
 
-    Returns where its word is, or -1 when no frame is to be had.
+    Returns its pte, or -1 when no frame is to be had.
     """
     block = v >> 9
     if k.page_tables and k.mm_block[mm] != block:
@@ -146,18 +146,17 @@ def move_in(k, page, z, kind, active):
         call_hook(k, BORN, page, k.payer, k.paid)
 
 
-def first_fault(k, t, at, i, v, write):
+def first_fault(k, t, pte, i, v, write):
     """Nothing is mapped here yet."""
     mm = k.task_mm[t]
-    if at < 0:
-        at = place(k, t, mm, v)
-        if at < 0:
+    if pte < 0:
+        pte = place(k, t, mm, v)
+        if pte < 0:
             return KILLED
-    pte = pte_at(k, at)
     kind = k.obj_kind[k.vma_object[i]]
     private = k.vma_flags[i] & PRIVATE != 0
     if kind == ANON and not write:
-        k.word[at] |= PRESENT | ZERO
+        k.word[pte] |= PRESENT | ZERO
         return ZEROED
     outcome = MINOR
     c = k.mm_container[mm]
@@ -281,20 +280,19 @@ def note_copy(k, page, mm):
         say(k, L_COPIED, page, k.mm_container[mm], 0)
 
 
-def copy_on_write(k, t, at, i, v):
+def copy_on_write(k, t, pte, i, v):
     """A write to a present, read-only, private page: reuse it when nobody else has it, or copy."""
-    w = k.word[at]
-    pte = pte_at(k, at)
+    w = k.word[pte]
     old = -1 if w & ZERO else k.pte_page[pte]
     if old >= 0 and k.page_flags[old] & KIND == ANON:
         if k.page_maps[old] + k.page_swaps[old] == 1:
-            k.word[at] = w | WRITE | DIRTY | YOUNG
+            k.word[pte] = w | WRITE | DIRTY | YOUNG
             return MINOR
     k.held_page = old
     page = make_new(k, t, i, v, True)
     if page < 0:
         return KILLED
-    now = k.word[at]
+    now = k.word[pte]
     if not now & PRESENT:
         # own reclaim has taken the page we were about to copy
         c = k.payer if k.resident else k.mm_container[k.task_mm[t]]
@@ -307,9 +305,8 @@ def copy_on_write(k, t, at, i, v):
     return COW
 
 
-def swap_in(k, t, at, v, write):
+def swap_in(k, t, pte, v, write):
     """Back from swap, or only from the swap cache. The slot is kept until swap runs half full."""
-    pte = pte_at(k, at)
     page = k.pte_page[pte]
     c = k.mm_container[k.task_mm[t]]
     outcome = MINOR
@@ -340,7 +337,7 @@ def swap_in(k, t, at, v, write):
     if write and k.page_maps[page] + k.page_swaps[page] == 1:
         flags |= WRITE | DIRTY
     k.page_swaps[page] -= 1
-    k.word[at] = (k.word[at] & ~0xFF) | flags
+    k.word[pte] = (k.word[pte] & ~0xFF) | flags
     attach(k, pte, page, k.task_mm[t], paid)
     if k.page_maps[page] == 1 and k.page_swaps[page] == 0 and swap_full(k, page):
         drop_slot(k, page)

@@ -15,7 +15,7 @@ from .names import (
     V2, ZERO,
 )  # fmt: skip
 from .oom import NOTHING, out_of_memory
-from .tables import find, find_vma, pte_at, word_of
+from .tables import find, find_vma
 
 
 def start_files(k, c):
@@ -182,7 +182,7 @@ def to_parent(k, c):
     for mm in range(k.mms_top):
         pte = k.mm_ptes[mm] - 1
         while pte >= 0:
-            if (k.word[k.pte_word[pte] if pte >= k.vpages else pte] >> 8) & 0xFFFFFFFF >= k.vpages:
+            if (k.word[pte] >> 8) & 0xFFFFFFFF >= k.vpages:
                 if k.pte_entry[pte] == c:
                     k.pte_entry[pte] = heir
             pte = k.pte_sibling[pte] - 1
@@ -218,7 +218,7 @@ def living_mapper(k, page):
     """The container of the oldest mapping that is there and has room for one page more, or -1."""
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
-        w = k.word[word_of(k, pte)]
+        w = k.word[pte]
         c = k.mm_container[(w >> 40) - 1]
         if w & PRESENT and k.alive[c] and refusing(k, c, k.unit) < 0:
             return c
@@ -271,13 +271,13 @@ def movable(k, mm, v, left, mask):
     i = find_vma(k, mm, v)
     if i < 0:
         return -1
-    at = find(k, mm, v)
-    w = k.word[at] if at >= 0 else 0
+    pte = find(k, mm, v)
+    w = k.word[pte] if pte >= 0 else 0
     kind = k.obj_kind[k.vma_object[i]]
     page = -1
     if w & (PRESENT | SWAP):
         if not w & ZERO:
-            page = k.pte_page[pte_at(k, at)]
+            page = k.pte_page[pte]
     elif kind == FILE or kind == SHM:
         page = v
     if page < 0:

@@ -16,7 +16,6 @@ from .names import HEADS, PAGE_RECORD
 
 BITS = {name: bits for table in COLUMNS.values() for name, bits in table.items()}
 RESULTS = {"price": "number of units", "payer": "container"}  # hooks whose result counts
-REPLACED = ("word", "slot_pte", "old_word", "old_pte")  # lists that growth replaces
 
 
 class HookError(ValueError):
@@ -98,9 +97,6 @@ def view_of(k) -> View:
     view = vars(k).get("view")
     if view is None or view.k is not k:
         view = k.view = View(k)
-    elif view.word.values is not k.word or view.old_word.values is not k.old_word:
-        for name in REPLACED:
-            getattr(view, name).values = getattr(k, name)
     return view
 
 

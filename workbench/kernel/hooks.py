@@ -29,7 +29,7 @@ from .names import (
     HEADS, L_RETURNED, LARGEST_HEIR, LEAVING, N_ENTRIES, N_HOLDERS, N_RMAP, NEXT_HEIR, PRESENT,
     RANDOM_HEIR, STALE, V1, WALKED,
 )  # fmt: skip
-from .tables import TOMB, insert, mm_of, object_of, probe, word_of  # noqa: F401  (object_of)
+from .tables import TOMB, insert, mm_of, object_of, probe  # noqa: F401  (object_of)
 
 
 def call_hook(k, which, page, c, paid):
@@ -75,7 +75,7 @@ def add_entry(k, page, c):
     k.css[c] += 1
     k.stat[N_ENTRIES] += 1
     if k.per_pair and k.indexed[c]:
-        insert(k, entry_key(k, page, c), e)
+        k.pte_entry[insert(k, entry_key(k, page, c))] = e
     return e
 
 
@@ -183,7 +183,7 @@ def largest_mapper(k, page):
     most = 0
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
-        w = k.word[word_of(k, pte)]
+        w = k.word[pte]
         c = k.mm_container[(w >> 40) - 1]
         if w & PRESENT and c != best:
             count = mappers_of(k, page, c)
@@ -199,8 +199,8 @@ def random_mapper(k, page):
     k.chance = (k.chance * 1103515245 + 12345) & 0x7FFFFFFF
     left = (k.chance >> 8) % k.page_maps[page]
     pte = k.page_rmap[page] - 1
-    while left or not k.word[word_of(k, pte)] & PRESENT:
-        if k.word[word_of(k, pte)] & PRESENT:
+    while left or not k.word[pte] & PRESENT:
+        if k.word[pte] & PRESENT:
             left -= 1
         pte = k.pte_next[pte]
     return k.mm_container[mm_of(k, pte)]
@@ -252,8 +252,8 @@ def find_entry(k, page, c):
         return head
     if not k.indexed[c]:
         return -1
-    at = probe(k, entry_key(k, page, c))
-    return k.slot_pte[at - k.vpages] if at >= 0 else -1
+    pte = probe(k, entry_key(k, page, c))
+    return k.pte_entry[pte] if pte >= 0 else -1
 
 
 def index_entries(k, c):
@@ -262,7 +262,7 @@ def index_entries(k, c):
         head = HEADS * c
         e = k.entry_next[head]
         while e != head:
-            insert(k, entry_key(k, k.entry_page[e], c), e)
+            k.pte_entry[insert(k, entry_key(k, k.entry_page[e], c))] = e
             e = k.entry_next[e]
         k.indexed[c] = 1
 
@@ -385,7 +385,7 @@ def bill_holders(k, page, units):
 def oldest_mapper(k, page):
     """The container of the oldest present mapping of a mapped page. Cost: swap entries skipped."""
     pte = k.page_rmap[page] - 1
-    while not k.word[word_of(k, pte)] & PRESENT:
+    while not k.word[pte] & PRESENT:
         pte = k.pte_next[pte]
     return k.mm_container[mm_of(k, pte)]
 
@@ -396,7 +396,7 @@ def maps(k, page, c, but):
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
         k.stat[N_RMAP] += 1
-        w = k.word[word_of(k, pte)]
+        w = k.word[pte]
         if w & PRESENT and pte != but and k.mm_container[(w >> 40) - 1] == c:
             return True
         pte = k.pte_next[pte]
@@ -409,7 +409,7 @@ def mappers_of(k, page, c):
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
         k.stat[N_RMAP] += 1
-        if k.word[word_of(k, pte)] & PRESENT and k.mm_container[mm_of(k, pte)] == c:
+        if k.word[pte] & PRESENT and k.mm_container[mm_of(k, pte)] == c:
             count += 1
         pte = k.pte_next[pte]
     return count

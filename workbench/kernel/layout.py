@@ -7,14 +7,13 @@ The state is columns of plain integers: lists when interpreted, numpy arrays whe
 
 Numbering. vpages are 0..V-1, objects one after another. Pages 0..V-1 are the objects' own pages,
 then come two list heads per zone, then copies (further anonymous pages) as they are made. ptes
-0..V-1 are the first mapping of each vpage, kept in place; further ones follow. Entries
-0..HEADS*C-1 are the list heads of the containers.
+0..V-1 are the first mapping of each vpage, kept in place; then come the slots of a hash of further
+ones. Entries 0..HEADS*C-1 are the list heads of the containers.
 
 Compiled, the columns of a table are the fields of one record per row, so that what belongs together
 shares a cache line; only the events stay columns of their own.
 
-    word[i]  = (mm + 1) << 40 | vpage << 8 | flags      i < V: the first mapping of vpage i
-                                                        i >= V: slot of the hash of further ones
+    word[pte] = (mm + 1) << 40 | vpage << 8 | flags
 """
 
 # columns by table: name -> bits
@@ -29,14 +28,12 @@ COLUMNS: dict[str, dict[str, int]] = {
         "ev_outcome": 8,
     },
     "word": {"word": 64},
-    "slot": {"slot_pte": 32},
     "pte": {
         "pte_page": 32,
         "pte_next": 32,  # ring of the page's mappers, oldest first
         "pte_prev": 32,
         "pte_sibling": 32,  # next pte of the same mm (+1)
-        "pte_word": 32,  # where its word is
-        "pte_entry": 32,  # the charge entry it is counted in
+        "pte_entry": 32,  # the charge entry it is counted in; or, in the hash, the entry of a key
     },
     "page": {
         "page_flags": 16,
@@ -222,8 +219,6 @@ COLUMNS: dict[str, dict[str, int]] = {
     "filezone": {"filezone": 32, "file_payer": 32},
     "stack": {"task_stack": 32, "stack_payer": 32},  # zones of the kernel stacks
     "stale": {"stale": 8},
-    "old_word": {"old_word": 64},  # the hash that is being replaced
-    "old_slot": {"old_pte": 32},
     "waiting": {"pages_waiting": 32},  # pagevecs: count and pages, inactive then active
     "batch": {"batch": 32},
     "digit": {"digit_first": 32, "digit_last": 32},  # of `sort_ptes`: places that have it (+1)
@@ -255,9 +250,9 @@ COLUMNS: dict[str, dict[str, int]] = {
 # scalars: names; all 64-bit integers
 SCALARS = (
     # sizes
-    "vpages", "containers", "zones", "nodes", "tasks", "slot_mask",
+    "vpages", "containers", "zones", "nodes", "tasks", "hash_slots",
     # what is used of the growing tables
-    "slots_used", "ptes_free", "ptes_top", "pages_free", "pages_top", "entries_free",
+    "slots_used", "pages_free", "pages_top", "entries_free",
     "entries_top", "vmas_free", "vmas_top", "mms_top", "tasks_top", "fds_free", "fds_top",
     "files_free", "files_top", "filesets_top", "kills", "cands", "lives",
     "ptes_end", "pages_end", "entries_end", "vmas_end", "fds_end", "files_end", "kills_end",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .names import ACTIVE, ANON, FILE, HEADS, KIND, LOCKED, PRESENT, RAMFS, RESIDENT, SHM
-from .tables import word_of
 
 
 def memory_stat(k, c: int, below: bool = True) -> dict[str, int]:
@@ -51,7 +50,7 @@ def count_page(k, page: int, found: dict[str, int]) -> None:
 def locked(k, page: int) -> bool:
     pte = k.page_rmap[page] - 1
     for _ in range(int(k.page_maps[page] + k.page_swaps[page])):
-        w = int(k.word[word_of(k, pte)])
+        w = int(k.word[pte])
         if w & PRESENT and w & LOCKED:
             return True
         pte = k.pte_next[pte]

@@ -7,7 +7,7 @@ from .names import (
     PRESENT, REFUSED, RESIDENT, SPECIAL, ZERO,
 )  # fmt: skip
 from .pages import rehouse
-from .tables import sort_ptes, vpage_of, word_of
+from .tables import sort_ptes, vpage_of
 from .zonelife import charge_zone, has_own_zone
 
 
@@ -25,11 +25,11 @@ def note_access(k, t, page):
         k.stat[N_FAR] += 1
 
 
-def page_at(k, at):
-    """The page that a place in a page table shows, or -1 (nothing, the zero page, swapped)."""
-    if at < 0 or not k.word[at] & PRESENT or k.word[at] & ZERO:
+def page_at(k, pte):
+    """The page that a pte shows, or -1 (nothing, the zero page, swapped)."""
+    if pte < 0 or not k.word[pte] & PRESENT or k.word[pte] & ZERO:
         return -1
-    return k.pte_page[at if at < k.vpages else k.slot_pte[at - k.vpages]]
+    return k.pte_page[pte]
 
 
 def come_near(k, t, at):
@@ -121,7 +121,7 @@ def change_nodes(k, mm, before, after):
     sort_ptes(k, mm)
     pte = k.mm_ptes[mm] - 1
     while pte >= 0:
-        w = k.word[word_of(k, pte)]
+        w = k.word[pte]
         if w & PRESENT and not w & ZERO and vpage_of(k, pte) < k.vpages:
             page = k.pte_page[pte]
             node = k.page_zone[page]

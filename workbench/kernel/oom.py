@@ -9,7 +9,7 @@ from .names import (
 )  # fmt: skip
 from .pages import count_frame, remove
 from .virtual import forget_all
-from .tables import drop_pte, sort_ptes, vpage_of, word_of
+from .tables import drop_pte, sort_ptes, vpage_of
 from .ubc import private_size, worst_overdraft
 from .zones import leave_object, lives_with
 
@@ -157,7 +157,7 @@ def charged_pages(k, mm, c):
     points = 0
     pte = k.mm_ptes[mm] - 1
     while pte >= 0:
-        w = k.word[word_of(k, pte)]
+        w = k.word[pte]
         if w & PRESENT and not w & ZERO and vpage_of(k, pte) < k.vpages:
             page = k.pte_page[pte]
             e = k.page_entry[page] - 1
@@ -337,7 +337,7 @@ def score(k, t, c):
     points = k.mm_rss[mm]
     pte = k.mm_ptes[mm] - 1
     while pte >= 0:
-        w = k.word[word_of(k, pte)]
+        w = k.word[pte]
         if w & SWAP or vpage_of(k, pte) >= k.vpages:
             points += 1
         pte = k.pte_sibling[pte] - 1

@@ -10,7 +10,7 @@ from .names import (
     LISTED_ACTIVE, MAPPED, N_FREED, N_MIGRATED, ON_LRU, PRESENT, Q_STALE, RAMFS, RESIDENT, SHM,
     SLOT, SPECIAL, SPLIT, STALE, STUCK, SWAP, UNMAPPED, USED, V1, VIRTUAL, WRITEBACK, YOUNG, ZERO,
 )  # fmt: skip
-from .tables import is_copy, link, unlink, word_of
+from .tables import is_copy, link, unlink
 from .ubc import abandon, count_used, slot_payer
 from .virtual import forget_page
 
@@ -219,9 +219,8 @@ def finish_writing(k):
 
 def install(k, pte, page, flags, paid):
     """A page-table entry starts pointing at a page; the scheme learns of it."""
-    at = word_of(k, pte)
-    w = k.word[at]
-    k.word[at] = (w & ~0xFF) | flags | PRESENT
+    w = k.word[pte]
+    k.word[pte] = (w & ~0xFF) | flags | PRESENT
     link(k, pte, page)
     attach(k, pte, page, (w >> 40) - 1, paid)
 
@@ -272,9 +271,8 @@ def detach(k, pte, page, mm, c):
 
 def remove(k, pte):
     """Clear a page-table entry, whatever is in it (zap)."""
-    at = word_of(k, pte)
-    w = k.word[at]
-    k.word[at] = w & ~0xFF
+    w = k.word[pte]
+    k.word[pte] = w & ~0xFF
     if w & PRESENT:
         if w & ZERO:
             return

@@ -13,7 +13,7 @@ from .names import (
 from .pages import (
     detach, finish_writing, free_if_unused, free_page, leave_frame, take_slot,
 )  # fmt: skip
-from .tables import is_copy, object_of, unlink, word_of
+from .tables import is_copy, object_of, unlink
 from .virtual import may_go
 
 KEPT, FREED, ACTIVATED, UNMAPPED_ALL = range(4)
@@ -30,13 +30,12 @@ def page_referenced(k, page, only):
     k.stat[N_RMAP] += left
     pte = k.page_rmap[page] - 1
     while left:
-        at = word_of(k, pte)
-        w = k.word[at]
+        w = k.word[pte]
         if w & PRESENT and (only < 0 or k.mm_container[(w >> 40) - 1] == only):
             if w & LOCKED and w & SHARED:
                 count += 1
             if w & YOUNG:
-                k.word[at] = w & ~YOUNG
+                k.word[pte] = w & ~YOUNG
                 count += 1
         left -= 1
         if left:
@@ -46,17 +45,16 @@ def page_referenced(k, page, only):
 
 def unmap_pte(k, pte, page):
     """One mapper loses the page to reclaim: a swap entry stays if it is anonymous."""
-    at = word_of(k, pte)
-    w = k.word[at]
+    w = k.word[pte]
     mm = (w >> 40) - 1
     if w & DIRTY:
         k.page_flags[page] |= CHANGED
     k.stat[N_UNMAPPED] += 1
     if k.page_flags[page] & KIND == ANON:
-        k.word[at] = (w & ~0xFF) | SWAP
+        k.word[pte] = (w & ~0xFF) | SWAP
         k.page_swaps[page] += 1
     else:
-        k.word[at] = w & ~0xFF
+        k.word[pte] = w & ~0xFF
         unlink(k, pte, page)
     detach(k, pte, page, mm, k.mm_container[mm])
 
@@ -66,13 +64,13 @@ def try_to_unmap(k, page, only):
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
         after = k.pte_next[pte]
-        w = k.word[word_of(k, pte)]
+        w = k.word[pte]
         k.stat[N_RMAP] += 1
         if w & PRESENT and (only < 0 or k.mm_container[(w >> 40) - 1] == only):
             if w & LOCKED:
                 return False
             if w & YOUNG and k.all_references:
-                k.word[word_of(k, pte)] = w & ~YOUNG
+                k.word[pte] = w & ~YOUNG
                 return False
             unmap_pte(k, pte, page)
         pte = after
@@ -324,12 +322,11 @@ def used_lately(k, page, only):
         k.page_flags[page] &= ~REFERENCED
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
-        at = word_of(k, pte)
-        w = k.word[at]
+        w = k.word[pte]
         k.stat[N_RMAP] += 1
         mine = only < 0 or k.mm_container[(w >> 40) - 1] == only
         if w & PRESENT and w & YOUNG and mine:
-            k.word[at] = w & ~YOUNG
+            k.word[pte] = w & ~YOUNG
             young = True
         pte = k.pte_next[pte]
     return young
@@ -339,7 +336,7 @@ def resists(k, page, c, flags):
     """Whether one of c's mappings, or any (-1), has one of the flags."""
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
-        w = k.word[word_of(k, pte)]
+        w = k.word[pte]
         if w & PRESENT and w & flags and (c < 0 or k.mm_container[(w >> 40) - 1] == c):
             return True
         pte = k.pte_next[pte]
@@ -352,7 +349,7 @@ def unmap_for(k, page, c):
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
         after = k.pte_next[pte]
-        w = k.word[word_of(k, pte)]
+        w = k.word[pte]
         k.stat[N_RMAP] += 1
         if w & PRESENT and (c < 0 or k.mm_container[(w >> 40) - 1] == c):
             unmap_pte(k, pte, page)

@@ -11,7 +11,7 @@ from .numa import come_near, note_access, page_at
 from .oom import exit_task, reap_task
 from .pages import finish_writing
 from .reclaim import settle_leaving
-from .tables import find, find_vma, slot_of, word_of
+from .tables import find, find_vma, first_probe
 from .tasks import (
     age, close_file, discard, execute, fork, make_container, map_range, migrate, move,
     open_file, remove_container, set_limit, start_task, thread, unlock, unmap,
@@ -88,16 +88,16 @@ def look_ahead(k, far, near):
     if op <= TOUCH_WRITE or op == DISCARD:
         prefetch(k.word, v)
         if k.many_pairs:
-            slot = slot_of(k, ((k.task_runs[k.ev_task[far]] + 1) << 32) | v)
-            prefetch(k.word, k.vpages + slot)
-            prefetch(k.slot_pte, slot)
+            pte = first_probe(k, ((k.task_runs[k.ev_task[far]] + 1) << 32) | v)
+            prefetch(k.word, pte)
+            prefetch(k.pte_page, pte)
     v = k.ev_at[near]
     op = k.ev_op[near]
     if op <= TOUCH_WRITE or op == DISCARD:
-        at = find(k, k.task_runs[k.ev_task[near]], v)
-        if at < 0 or op == DISCARD or not k.word[at] & PRESENT:
+        pte = find(k, k.task_runs[k.ev_task[near]], v)
+        if pte < 0 or op == DISCARD or not k.word[pte] & PRESENT:
             prefetch(k.page_flags, v)
-            prefetch(k.pte_page, v if at < k.vpages else k.slot_pte[at - k.vpages])
+            prefetch(k.pte_page, max(pte, v))
 
 
 def look_closer(k, close, next):
@@ -185,15 +185,14 @@ def room(k, i, op, t):
         if t >= 0 and k.task_mm[t] >= 0:
             need += k.mm_count[k.task_mm[t]]
     k.need = need
-    k.spare = min(k.ptes_end - k.ptes_top, k.pages_end - k.pages_top) - need
-    k.spare = min(k.spare, k.entries_end - k.entries_top - need, k.grans_end - k.grans_top - need)
-    k.spare = min(k.spare, ((3 * (k.slot_mask + 1) >> 2) - k.slots_used >> 1) - need)
+    k.spare = min(k.pages_end - k.pages_top, k.entries_end - k.entries_top)
+    k.spare = min(k.spare, k.grans_end - k.grans_top, (3 * k.hash_slots >> 2) - k.slots_used >> 1)
+    k.spare -= need
     return (
-        k.ptes_top + need <= k.ptes_end
-        and k.pages_top + need <= k.pages_end
+        k.pages_top + need <= k.pages_end
         and k.entries_top + need <= k.entries_end
         and k.grans_top + need <= k.grans_end
-        and (k.slots_used + 2 * need) * 4 <= 3 * (k.slot_mask + 1)
+        and (k.slots_used + 2 * need) * 4 <= 3 * k.hash_slots
         and k.vmas_top + vma_need(k, op, t) <= k.vmas_end
         and k.fds_top + fd_need(k, op, t) <= k.fds_end
         and k.files_top + 1 <= k.files_end
@@ -405,7 +404,7 @@ def sharers(k, page, n, share, alone):
     mark = 2 * page + (1 if n >= 0 else 0)
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
-        w = k.word[word_of(k, pte)]
+        w = k.word[pte]
         if w & PRESENT:
             c = k.mm_container[(w >> 40) - 1]
             if k.stamp[c] != mark:

@@ -26,7 +26,6 @@ AHEAD = 16  # events to look ahead for memory that will be needed, once the tabl
 OP_MAP, OP_MKDIR, OP_SET_LIMIT, OP_RUN_ON, OP_MIGRATE = 4, 17, 19, 20, 21
 OP_FORK, OP_THREAD, OP_IO_ERROR, OP_OPEN, OP_EXEC = 11, 12, 25, 9, 13
 GROWING = {  # scalar that says where the table ends -> tables it covers
-    "ptes_end": "pte",
     "pages_end": "page",
     "entries_end": "entry",
     "vmas_end": "vma",
@@ -67,6 +66,11 @@ class State:
         for name in COLUMNS[table]:
             column = getattr(self, name)
             column.extend([0] * (size - len(column)))
+            del column[size:]
+
+    def insert_rows(self, table: str, at: int, rows: int) -> None:
+        for name in COLUMNS[table]:
+            getattr(self, name)[at:at] = [0] * rows
 
     def __init__(self, trace, machine: Machine, knobs: Knobs, scheme, samples: int = 0,
                  sample_every: int = 0, watch: int = 0) -> None:  # fmt: skip
@@ -119,15 +123,12 @@ class State:
         # a small replay should not spend its time on growing tables
         rows = max(256, min(len(trace), FIRST_ROWS))
         self.pages_end = self.pages_top + rows
-        self.fixed = {"page": self.pages_top, "pte": self.vpages}
-        self.ptes_top = self.vpages
-        self.ptes_end = self.vpages + rows
+        self.fixed = {"page": self.pages_top}
         self.entries_top = HEADS * self.containers
         self.entries_end = self.entries_top + rows
         self.vmas_end = self.fds_end = self.files_end = 64
-        self.slot_mask = 1023
-        while self.slot_mask + 1 < 2 * rows:
-            self.slot_mask = 2 * self.slot_mask + 1
+        self.hash_slots = max(1024, 2 * rows)
+        self.ptes_end = self.vpages + self.hash_slots
         execs = count_of(trace.op, OP_EXEC)
         self.mms_end = self.tasks + execs + 1
         # what tells a frame's last charge (CH5); nobody is charged where zones are
@@ -145,8 +146,7 @@ class State:
         """Rows of every table to start with."""
         copies = self.containers if self.placement == PARTITION else 1
         self.tables = {
-            "word": self.vpages + self.slot_mask + 1,
-            "slot": self.slot_mask + 1,
+            "word": self.ptes_end,
             "pte": self.ptes_end,
             "page": self.pages_end,
             "entry": self.entries_end,
@@ -167,8 +167,6 @@ class State:
             "filezone": count_of(trace.op, OP_OPEN) // max(1, knobs.files_per_frame) + 2,
             "stack": self.tasks * knobs.task_frames + 1,
             "stale": self.total_frames + 1 if self.has_special else 1,
-            "old_word": 1,
-            "old_slot": 1,
             "waiting": 2 * knobs.pagevec + 4,
             "digit": 1024,
             "batch": max(knobs.cluster, 32),
@@ -486,23 +484,22 @@ class State:
                     self.resize_table("leaving", end)
                     if self.cache:
                         self.resize_table("cache", self.containers + end)
-        slots = self.slot_mask + 1
-        if (self.slots_used + 2 * need) * 4 > 3 * slots:
-            self.old_word = self.word[self.vpages :]
-            self.old_pte = self.slot_pte
-            old = slots
-            while (self.slots_used + 2 * need) * 4 > 3 * slots:
-                slots *= 2
-            first = self.word[: self.vpages]
-            self.new_table("word", self.vpages + slots)
-            self.word[: self.vpages] = first
-            self.new_table("slot", slots)
-            self.slot_mask = slots - 1
-            self.slots_used = 0
-            if slots > 1 << 15:  # no longer in the processor's nearest cache
-                self.many_pairs = 1
-                self.prefetch = AHEAD
-            rehash(self, old)
+        if (self.slots_used + 2 * need) * 4 > 3 * self.hash_slots:
+            self.grow_hash(2 * (self.slots_used + 2 * need), rehash)
+
+    def grow_hash(self, slots: int, rehash) -> None:
+        """A new hash of so many slots in front of the old one, which goes when it is empty."""
+        old = self.hash_slots
+        for table in ("word", "pte"):
+            self.insert_rows(table, self.vpages, slots)
+        self.hash_slots, self.slots_used = slots, 0
+        self.ptes_end = self.vpages + slots
+        if slots > 1 << 15:  # no longer in the processor's nearest cache
+            self.many_pairs = 1
+            self.prefetch = AHEAD
+        rehash(self, old)
+        for table in ("word", "pte"):
+            self.resize_table(table, self.ptes_end)
 
 
 def zone_sets(trace, machine: Machine, placement: int) -> list[tuple[ZoneSet, list[int]]]:

@@ -6,88 +6,89 @@ TOMB = 1
 
 
 def find(k, mm, v):
-    """Where the word of (mm, vpage) is, or -1. Cost: one probe, a few when the page is shared."""
+    """The pte of (mm, vpage), or -1. Cost: one probe, a few when the page is shared."""
     key = ((mm + 1) << 32) | v
     if k.word[v] >> 8 == key:
         return v
     return probe(k, key)
 
 
-def slot_of(k, key):
-    return (key * GOLDEN >> 32) & k.slot_mask
+def first_probe(k, key):
+    return k.vpages + ((key * GOLDEN >> 32 & 0xFFFFFFFF) * k.hash_slots >> 32)
+
+
+def next_probe(k, pte):
+    return pte + 1 if pte < k.ptes_end - 1 else k.vpages
 
 
 def probe(k, key):
-    """Where a key of the hash has its word, or -1."""
-    slot = slot_of(k, key)
+    """The pte of a key in the hash, or -1."""
+    pte = first_probe(k, key)
     while True:
-        w = k.word[k.vpages + slot]
+        w = k.word[pte]
         if w >> 8 == key:
-            return k.vpages + slot
+            return pte
         if w == 0:
             return -1
-        slot = (slot + 1) & k.slot_mask
+        pte = next_probe(k, pte)
 
 
-def pte_at(k, at):
-    return at if at < k.vpages else k.slot_pte[at - k.vpages]
-
-
-def insert(k, key, value):
-    """Put a key that is not there into the hash. Returns the place of its word."""
-    slot = slot_of(k, key)
-    while k.word[k.vpages + slot] > TOMB:
-        slot = (slot + 1) & k.slot_mask
-    if k.word[k.vpages + slot] == 0:
+def insert(k, key):
+    """Put a key that is not there into the hash. Returns its pte."""
+    pte = first_probe(k, key)
+    while k.word[pte] > TOMB:
+        pte = next_probe(k, pte)
+    if k.word[pte] == 0:
         k.slots_used += 1
-    k.word[k.vpages + slot] = key << 8
-    k.slot_pte[slot] = value
-    return k.vpages + slot
+    k.word[pte] = key << 8
+    return pte
 
 
 def rehash(k, old_slots):
-    """Move every key of the old hash into a new, larger one (called between events)."""
-    for slot in range(old_slots):
-        w = k.old_word[slot]
+    """Move every pte of the old hash, which lies behind the new one (called between events)."""
+    for old in range(k.ptes_end, k.ptes_end + old_slots):
+        w = k.word[old]
         if w > TOMB:
-            value = k.old_pte[slot]
-            at = insert(k, w >> 8, value)
-            k.word[at] = w
-            if (w >> 40) <= k.mms_end:
-                k.pte_word[value] = at
+            pte = insert(k, w >> 8)
+            k.word[pte] = w
+            k.pte_page[pte] = k.pte_page[old]
+            k.pte_next[pte] = k.pte_next[old]
+            k.pte_prev[pte] = k.pte_prev[old]
+            k.pte_sibling[pte] = k.pte_sibling[old]
+            k.pte_entry[pte] = k.pte_entry[old]
+            k.word[old] = pte
+    for page in range(k.pages_top):
+        k.page_rmap[page] = moved(k, k.page_rmap[page] - 1) + 1
+    for mm in range(k.mms_top):
+        k.mm_ptes[mm] = moved(k, k.mm_ptes[mm] - 1) + 1
+    for pte in range(k.ptes_end):
+        if k.word[pte] > TOMB:
+            k.pte_next[pte] = moved(k, k.pte_next[pte])
+            k.pte_prev[pte] = moved(k, k.pte_prev[pte])
+            k.pte_sibling[pte] = moved(k, k.pte_sibling[pte] - 1) + 1
+
+
+def moved(k, pte):
+    """Where a pte of the old hash has gone: its old word says it."""
+    return pte if pte < k.vpages else k.word[pte - k.vpages + k.ptes_end]
 
 
 def make_pte(k, mm, v):
-    """A place for (mm, vpage) in the page table, empty. Returns where its word is."""
+    """An empty pte for (mm, vpage)."""
     key = ((mm + 1) << 32) | v
     if k.word[v] == 0:
         pte = v
-        at = v
         k.word[v] = key << 8
     else:
-        pte = take_pte(k, mm)
-        at = insert(k, key, pte)
-    if pte >= k.vpages:
-        k.pte_word[pte] = at
+        pte = insert(k, key)
     chain(k, mm, pte)
-    return at
-
-
-def take_pte(k, mm):
-    if k.ptes_free:
-        pte = k.ptes_free - 1
-        k.ptes_free = k.pte_sibling[pte]
-    else:
-        pte = k.ptes_top
-        k.ptes_top += 1
     return pte
 
 
 def make_table(k, mm, key, place):
     """Note that mm has a page-table page for this block, in zone or granule `place`, paid for by
     its container."""
-    pte = take_pte(k, mm)
-    k.pte_word[pte] = insert(k, key, pte)
+    pte = insert(k, key)
     k.pte_page[pte] = place
     k.pte_entry[pte] = k.mm_container[mm]
     chain(k, mm, pte)
@@ -100,13 +101,8 @@ def chain(k, mm, pte):
 
 
 def drop_pte(k, pte):
-    """Forget an empty place when its mm goes."""
-    if pte < k.vpages:
-        k.word[pte] = 0
-    else:
-        k.word[k.pte_word[pte]] = TOMB
-        k.pte_sibling[pte] = k.ptes_free
-        k.ptes_free = pte + 1
+    """Forget an empty pte when its mm goes."""
+    k.word[pte] = 0 if pte < k.vpages else TOMB
 
 
 def sort_ptes(k, mm):
@@ -126,7 +122,7 @@ def sort_ptes(k, mm):
             k.digit_first[digit] = 0
         pte = k.mm_ptes[mm]
         while pte:
-            digit = k.word[word_of(k, pte - 1)] >> shift & (digits - 1)
+            digit = k.word[pte - 1] >> shift & (digits - 1)
             if k.digit_first[digit]:
                 k.pte_sibling[k.digit_last[digit] - 1] = pte
             else:
@@ -150,7 +146,7 @@ def ascending(k, mm):
     before = 0
     pte = k.mm_ptes[mm]
     while pte:
-        w = k.word[word_of(k, pte - 1)] >> 8
+        w = k.word[pte - 1] >> 8
         if w < before:
             return False
         before = w
@@ -187,17 +183,12 @@ def object_of(k, page):
     return low if page < k.vpages else copy_of(k, low, (page - k.copies_at) // k.vpages)
 
 
-def word_of(k, pte):
-    """Where a pte has its word; a vpage's first mapping has it in place, nothing to look up."""
-    return pte if pte < k.vpages else k.pte_word[pte]
-
-
 def mm_of(k, pte):
-    return (k.word[word_of(k, pte)] >> 40) - 1
+    return (k.word[pte] >> 40) - 1
 
 
 def vpage_of(k, pte):
-    return (k.word[word_of(k, pte)] >> 8) & 0xFFFFFFFF
+    return (k.word[pte] >> 8) & 0xFFFFFFFF
 
 
 def link(k, pte, page):

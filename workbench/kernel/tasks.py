@@ -20,7 +20,7 @@ from .numa import allowed, change_nodes, follow_zone, write_cpuset
 from .oom import count_procs, drop_file, drop_vma, reap_task, release_mm
 from .pages import attach, count_frame, detach, rehouse, release_hold, remove
 from .reclaim import push_back
-from .tables import copy_of, find, find_vma, link, pte_at, sort_ptes, unlink, vpage_of, word_of
+from .tables import copy_of, find, find_vma, link, sort_ptes, unlink, vpage_of
 from .zonelife import bury_zone, carry, found_zone, resize
 from .ubc import child_unused, is_private, new_unused, private_area, refusing_space
 from .virtual import forget_all
@@ -190,8 +190,7 @@ def copy_ptes(k, t, parent, mm):
     sort_ptes(k, parent)
     pte = k.mm_ptes[parent] - 1
     while pte >= 0:
-        at = word_of(k, pte)
-        w = k.word[at]
+        w = k.word[pte]
         v = vpage_of(k, pte)
         if w & (PRESENT | SWAP) and v < k.vpages:
             i = find_vma(k, parent, v)
@@ -202,20 +201,20 @@ def copy_ptes(k, t, parent, mm):
                 to = place(k, t, mm, v)
                 if to < 0:
                     return KILLED
-                w = k.word[at]
+                w = k.word[pte]
                 if not w & (PRESENT | SWAP):  # reclaimed for the child's page table
                     pte = k.pte_sibling[pte] - 1
                     continue
                 if not special:
                     w &= ~WRITE
-                    k.word[at] = w
-                copy_pte(k, pte, w, pte_at(k, to), to)
+                    k.word[pte] = w
+                copy_pte(k, pte, w, to)
         pte = k.pte_sibling[pte] - 1
     return OK
 
 
-def copy_pte(k, pte, w, copy, to):
-    k.word[to] |= w & 0xFF & ~(YOUNG | LOCKED)
+def copy_pte(k, pte, w, copy):
+    k.word[copy] |= w & 0xFF & ~(YOUNG | LOCKED)
     if w & ZERO:
         return
     page = k.pte_page[pte]
@@ -223,7 +222,7 @@ def copy_pte(k, pte, w, copy, to):
     if w & SWAP:
         k.page_swaps[page] += 1
     else:
-        attach(k, copy, page, (k.word[to] >> 40) - 1, 0)
+        attach(k, copy, page, (k.word[copy] >> 40) - 1, 0)
 
 
 def thread(k, t, child):
@@ -307,7 +306,7 @@ def change_container(k, mm, left):
     sort_ptes(k, mm)
     pte = k.mm_ptes[mm] - 1
     while pte >= 0:
-        w = k.word[word_of(k, pte)]
+        w = k.word[pte]
         if w & PRESENT and not w & ZERO and vpage_of(k, pte) < k.vpages:
             page = k.pte_page[pte]
             unlink(k, pte, page)
@@ -329,7 +328,7 @@ def migrate(k, t, node):
     sort_ptes(k, mm)
     pte = k.mm_ptes[mm] - 1
     while pte >= 0:
-        w = k.word[word_of(k, pte)]
+        w = k.word[pte]
         if w & PRESENT and not w & ZERO and vpage_of(k, pte) < k.vpages:
             page = k.pte_page[pte]
             z = k.page_zone[page]
@@ -348,11 +347,10 @@ def migrate_page(k, page, node, c):
     n = k.page_maps[page] + k.page_swaps[page]
     pte = k.page_rmap[page] - 1
     for _ in range(n):
-        at = word_of(k, pte)
-        w = k.word[at]
+        w = k.word[pte]
         if w & PRESENT:
             # a migration entry: counted like a swap entry until the page is mapped again
-            k.word[at] = (w & ~PRESENT) | ZERO
+            k.word[pte] = (w & ~PRESENT) | ZERO
             k.page_swaps[page] += 1
             mm = (w >> 40) - 1
             detach(k, pte, page, mm, k.mm_container[mm])
@@ -371,7 +369,7 @@ def waiting(k, page):
     """The oldest migration entry of a page, or -1. A payment may have ended the mm of others."""
     pte = k.page_rmap[page] - 1
     for _ in range(k.page_maps[page] + k.page_swaps[page]):
-        w = k.word[word_of(k, pte)]
+        w = k.word[pte]
         if w & ZERO and not w & PRESENT:
             return pte
         pte = k.pte_next[pte]
@@ -380,19 +378,18 @@ def waiting(k, page):
 
 def restore(k, pte, page):
     """A migration entry becomes a mapping again, if its container can pay."""
-    at = word_of(k, pte)
-    w = k.word[at]
+    w = k.word[pte]
     c = k.mm_container[(w >> 40) - 1]
     paid = 0 if k.resident else pay(k, c, page)
-    if k.word[at] & 0xFF != w & 0xFF:
+    if k.word[pte] & 0xFF != w & 0xFF:
         give_back(k, c, paid, page)  # the payment has killed this very mm
         return paid >= 0  # and, if it failed, the current task
     k.page_swaps[page] -= 1
     if paid < 0:
         unlink(k, pte, page)
-        k.word[at] = w & ~0xFF
+        k.word[pte] = w & ~0xFF
         return False
-    k.word[at] = (w & ~ZERO) | PRESENT
+    k.word[pte] = (w & ~ZERO) | PRESENT
     attach(k, pte, page, (w >> 40) - 1, paid)
     return True
 
@@ -487,9 +484,9 @@ def map_range(k, t, o, start, end, flags):
 def discard(k, t, start, end):
     mm = k.task_mm[t]
     for v in range(start, end):
-        at = find(k, mm, v)
-        if at >= 0:
-            remove(k, pte_at(k, at))
+        pte = find(k, mm, v)
+        if pte >= 0:
+            remove(k, pte)
     return OK
 
 
@@ -711,8 +708,8 @@ def set_limit(k, c, which, value):
 
 def age(k):
     """A quiet period: nothing has been used lately."""
-    for at in range(k.vpages + k.slot_mask + 1):
-        k.word[at] &= ~YOUNG
+    for pte in range(k.ptes_end):
+        k.word[pte] &= ~YOUNG
     for page in range(k.pages_top):
         k.page_flags[page] &= ~REFERENCED
     return OK

@@ -9,7 +9,7 @@ from .names import (
 )  # fmt: skip
 from .pages import free_page, leave_frame, rehouse, take_slot
 from .reclaim import page_referenced, reclaim_zone, try_to_unmap
-from .tables import sort_ptes, vpage_of, word_of
+from .tables import sort_ptes, vpage_of
 
 
 def has_own_zone(k, c):
@@ -194,7 +194,7 @@ def carry(k, t, mm):
     sort_ptes(k, mm)
     pte = k.mm_ptes[mm] - 1
     while pte >= 0:
-        w = k.word[word_of(k, pte)]
+        w = k.word[pte]
         if w & PRESENT and not w & ZERO and vpage_of(k, pte) < k.vpages:
             page = k.pte_page[pte]
             alone = k.page_maps[page] + k.page_swaps[page] == 1

@@ -20,7 +20,7 @@ from workbench.kernel.names import (
     SLOT,
     WRITEBACK,
 )
-from workbench.kernel.tables import vpage_of, word_of
+from workbench.kernel.tables import vpage_of
 from workbench.schemes import Scheme
 from workbench.trace.model import Trace
 
@@ -152,7 +152,7 @@ class Look:
         pte = int(k.mm_ptes[mm]) - 1 if mm >= 0 else -1
         while pte >= 0:
             v = int(vpage_of(k, pte))
-            if v < k.vpages and k.word[word_of(k, pte)] & PRESENT:
+            if v < k.vpages and k.word[pte] & PRESENT:
                 seen[v] = int(k.pte_page[pte])
             pte = int(k.pte_sibling[pte]) - 1
         return seen

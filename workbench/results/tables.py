@@ -12,7 +12,6 @@ from fractions import Fraction
 from workbench.kernel import OUTCOMES
 from workbench.kernel.names import HUGE, PARTITION, PRESENT, RESIDENT, SAMPLE_WIDTH, SAMPLED
 from workbench.kernel.state import plain
-from workbench.kernel.tables import word_of
 from workbench.kernel.zones import copy_for
 from workbench.trace import Op
 
@@ -336,7 +335,7 @@ def users(k, page: int) -> list[int]:
     found: dict[int, None] = {}
     pte = int(k.page_rmap[page]) - 1
     for _ in range(int(k.page_maps[page]) + int(k.page_swaps[page])):
-        word = int(k.word[word_of(k, pte)])
+        word = int(k.word[pte])
         if word & PRESENT:
             found[int(k.mm_container[(word >> 40) - 1])] = None
         pte = int(k.pte_next[pte])
