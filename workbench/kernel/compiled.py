@@ -48,7 +48,7 @@ from numba.extending import intrinsic
 from . import hooks as hooks_module
 from . import replay, tables
 from .guard import RESULTS, mistake
-from .layout import COLUMNS, SCALARS
+from .layout import COLUMNS, CONSTANTS, SCALARS
 from .names import TROUBLE
 from .state import State, read_value
 
@@ -152,12 +152,16 @@ def alone(builder, access, name: str):
     return access
 
 
+def unchanging(builder, access):
+    """Tell the optimiser that what is read never changes during a call."""
+    access.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return access
+
+
 def table_cell(builder, state, index: int):
-    """The content of one cell of the table, which never changes during a call."""
+    """The content of one cell of the table."""
     table = builder.inttoptr(state, I64.as_pointer())
-    cell = builder.load(builder.gep(table, [I64(index)]))
-    cell.set_metadata("invariant.load", builder.module.add_metadata([]))
-    return cell
+    return unchanging(builder, builder.load(builder.gep(table, [I64(index)])))
 
 
 def scalar_pointer(builder, state, name: str):
@@ -172,7 +176,8 @@ def get_attribute(context, builder, state_type, state, name: str):
         if isinstance(state_type, CheckedType):  # its length is looked up when it is used
             return builder.add(state, I64(8 * column))
         return table_cell(builder, state, column)
-    return alone(builder, builder.load(scalar_pointer(builder, state, name)), f"k.{name}")
+    value = builder.load(scalar_pointer(builder, state, name))
+    return unchanging(builder, value) if name in CONSTANTS else alone(builder, value, f"k.{name}")
 
 
 @lower_setattr_generic(StateType)
@@ -337,6 +342,7 @@ class Whole(JITCodeLibrary):
                 function.linkage = Linkage.internal
         options = create_pipeline_tuning_options(speed_level=3)
         options.inlining_threshold = INLINE
+        options.loop_vectorization = options.slp_vectorization = False  # there is nothing to win
         builder = create_pass_builder(self._codegen._tm, options)
         builder.getModulePassManager().run(self._final_module, builder)
 

@@ -247,36 +247,38 @@ COLUMNS: dict[str, dict[str, int]] = {
     "sample": {"sample": 64},
 }
 
-# scalars: names; all 64-bit integers
-SCALARS = (
-    # sizes
-    "vpages", "containers", "zones", "nodes", "tasks", "hash_slots",
-    # what is used of the growing tables
-    "slots_used", "pages_free", "pages_top", "entries_free",
-    "entries_top", "vmas_free", "vmas_top", "mms_top", "tasks_top", "fds_free", "fds_top",
-    "files_free", "files_top", "filesets_top", "kills", "cands", "lives",
-    "ptes_end", "pages_end", "entries_end", "vmas_end", "fds_end", "files_end", "kills_end",
-    "grans_free", "grans_top", "grans_end",
-    "cands_end", "lives_end",
+# scalars: names; all 64-bit integers. What stays as it is while a replay runs:
+CONSTANTS = (
+    "vpages", "containers", "zones", "nodes", "tasks", "objects", "copies_at", "hash_slots",
+    "ptes_end", "pages_end", "entries_end", "vmas_end", "mms_end", "fds_end", "files_end",
+    "grans_end", "kills_end", "cands_end", "lives_end",
     # the machine
-    "clock", "hung", "need", "fault_at", "at", "swap_size", "swap_used", "writing_count",
-    "mapped_pages",
-    "total_frames", "leaked_frames", "warnings", "open_files", "file_frames", "tmp", "watch",
-    # the fault in progress
-    "task", "pte", "held_page", "paid", "worst", "best", "objects",
-    # configuration
+    "swap_size", "total_frames", "granule", "spread", "numa", "counted", "has_mems", "has_special",
+    "has_broken", "cluster", "async_write", "pagevec", "swappiness", "page_tables", "task_frames",
+    "files_per_frame", "quirks", "debug_vm",
+    # the scheme
     "unit", "record", "lists", "reclaim", "at_limit", "rewalk", "placement", "per_pair", "bills",
-    "resident", "tree", "family", "has_payer", "payer", "protects",
-    "balanced", "begun", "spared", "over_high", "swap_full", "denied", "charge_batch", "death",
-    "swap_books", "kernel_memory", "in_call", "remote",
-    "oom_score", "heir", "frees_forced", "chance", "leaving_count",
-    "fork_check", "pushback", "leader_moves", "zero_is_none",
-    "slots", "penalty_rate", "cache", "evicting", "ubc",
-    "by", "copies_at", "granule", "spread", "grows", "orphan", "carries",
-    "numa", "counted", "has_mems",
-    "quirks", "cluster", "async_write", "pagevec", "debug_vm", "all_references", "swappiness",
-    "page_tables", "task_frames", "files_per_frame", "sample_at", "sample_top", "sample_width",
-    "prefetch", "mms_end", "sample_every", "has_special", "used_after_free", "scanned", "spare",
-    "fresh_zone", "fresh_stale", "has_broken", "many_pairs",
-    "trouble",
+    "resident", "tree", "family", "has_payer", "charge_batch", "death", "swap_books",
+    "kernel_memory", "oom_score", "heir", "frees_forced", "fork_check", "pushback", "leader_moves",
+    "zero_is_none", "slots", "penalty_rate", "cache", "ubc", "by", "grows", "orphan", "carries",
+    "all_references",
+    # the replay
+    "watch", "prefetch", "many_pairs", "sample_every", "sample_width",
 )  # fmt: skip
+# and what changes:
+VARIABLES = (
+    # what is used of the growing tables
+    "slots_used", "pages_free", "pages_top", "entries_free", "entries_top", "vmas_free",
+    "vmas_top", "mms_top", "tasks_top", "fds_free", "fds_top", "files_free", "files_top",
+    "filesets_top", "grans_free", "grans_top", "kills", "cands", "lives",
+    # the machine
+    "clock", "hung", "trouble", "swap_used", "swap_full", "writing_count", "leaving_count",
+    "mapped_pages", "leaked_frames", "warnings", "open_files", "file_frames", "used_after_free",
+    "chance", "tmp",
+    # the event in progress
+    "need", "spare", "fault_at", "at", "task", "pte", "held_page", "paid", "payer", "best",
+    "protects", "balanced", "begun", "spared", "over_high", "denied", "in_call", "remote",
+    "evicting", "scanned", "fresh_zone", "fresh_stale",
+    "sample_at", "sample_top",
+)  # fmt: skip
+SCALARS = CONSTANTS + VARIABLES

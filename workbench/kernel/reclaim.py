@@ -148,10 +148,10 @@ def isolate(k, c, want, which, n):
     rotate = k.quirks & Q_ROTATION
     taken = 0
     looked = 0
+    seen = 0
     e = k.entry_prev[head]
-    for _ in range(k.held[c]):
-        if looked == n or e == head:
-            break
+    while looked < n and e != head and seen < k.held[c]:
+        seen += 1
         before = k.entry_prev[e]
         prefetch(k.page_flags, k.entry_page[before])
         prefetch(k.word, k.entry_page[before])
@@ -167,8 +167,8 @@ def isolate(k, c, want, which, n):
                 entry_move(k, e, which)
         if take or rotate:
             looked += 1
-        k.stat[N_SCANNED] += 1
         e = before
+    k.stat[N_SCANNED] += seen
     k.scanned = looked
     if rotate and looked and e != head:
         # cut the block from the tail and put it in front: only the list head moves

@@ -163,52 +163,30 @@ def die(k, t):
 def room(k, i, op, t):
     """Are the growing tables large enough for the worst this event can do?"""
     need = 3
-    if op <= TOUCH_WRITE or op == MLOCK:
+    if op <= WRITE_CALL or op == MLOCK:
         need += k.ev_count[i] + (k.ev_count[i] >> 9)
         if k.resident:
             need += k.ev_count[i]  # a file's page and the private copy of it are two charges
-        if need <= k.spare:
-            k.spare -= need
-            return True
-    elif op == READ or op == WRITE_CALL:
-        if not k.resident and not k.placement:
-            return True
-        need += k.ev_count[i]
-    elif op <= MUNLOCK and need <= k.spare and k.vmas_top + 2 <= k.vmas_end:  # map, unmap, ...
-        k.spare -= need
-        return True
     elif op == FORK and k.task_mm[t] >= 0:
         need += 2 * k.mm_count[k.task_mm[t]] + k.held[k.task_container[t]]
     elif op == MOVE or op == EXEC:
-        c = v_or(k, i, op, t)
-        need += k.held[c]
+        need += k.held[k.ev_at[i] if op == MOVE else k.task_container[t]]
         if t >= 0 and k.task_mm[t] >= 0:
             need += k.mm_count[k.task_mm[t]]
+    if need <= k.spare and op <= MUNLOCK and k.vmas_top + 2 <= k.vmas_end:
+        k.spare -= need
+        return True
     k.need = need
     k.spare = min(k.pages_end - k.pages_top, k.entries_end - k.entries_top)
     k.spare = min(k.spare, k.grans_end - k.grans_top, (3 * k.hash_slots >> 2) - k.slots_used >> 1)
     k.spare -= need
+    forks = op == FORK
     return (
-        k.pages_top + need <= k.pages_end
-        and k.entries_top + need <= k.entries_end
-        and k.grans_top + need <= k.grans_end
-        and (k.slots_used + 2 * need) * 4 <= 3 * k.hash_slots
-        and k.vmas_top + vma_need(k, op, t) <= k.vmas_end
-        and k.fds_top + fd_need(k, op, t) <= k.fds_end
+        k.spare >= 0
+        and k.vmas_top + 2 + (k.vmas_top if forks else 0) <= k.vmas_end
+        and k.fds_top + 1 + (k.fds_top if forks else 0) <= k.fds_end
         and k.files_top + 1 <= k.files_end
     )
-
-
-def v_or(k, i, op, t):
-    return k.ev_at[i] if op == MOVE else k.task_container[t]
-
-
-def vma_need(k, op, t):
-    return 2 + (k.vmas_top if op == FORK else 0)
-
-
-def fd_need(k, op, t):
-    return 1 + (k.fds_top if op == FORK else 0)
 
 
 def memory_event(k, i, op, t, v, n):
