@@ -278,7 +278,7 @@ VARIABLES = (
     # the event in progress
     "need", "spare", "fault_at", "at", "task", "pte", "held_page", "paid", "payer", "best",
     "protects", "balanced", "begun", "spared", "over_high", "denied", "in_call", "remote",
-    "evicting", "scanned", "fresh_zone", "fresh_stale",
+    "evicting", "scanned", "taken", "fresh_zone", "fresh_stale",
     "sample_at", "sample_top",
 )  # fmt: skip
 SCALARS = CONSTANTS + VARIABLES

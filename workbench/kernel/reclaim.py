@@ -138,57 +138,60 @@ def let_go(k, page, referenced, unmap_only):
     return FREED
 
 
-def isolate(k, c, want, which, n):
-    """Look at n entries from the tail of a container's list; take the pages that fit aside.
+def scan(k, c, which, active, n, only):
+    """Look at n entries from the tail of a container's list; deal with the pages that fit: active
+    ones are aged, inactive ones reclaimed. Returns pages freed (or unmapped).
 
-    Everything looked at goes to the head as a block, in its order (RE6); repaired, only what is
-    taken moves, and only that counts. Returns pages taken.
+    Everything looked at goes to the head as a block, in its order (RE6); repaired, only what fits
+    moves, and only that counts.
     """
     head = HEADS * c + which
+    first = k.entry_next[head]
     rotate = k.quirks & Q_ROTATION
-    taken = 0
-    looked = 0
+    most = k.held[c]
     seen = 0
+    looked = 0
+    freed = 0
+    k.taken = 0
     e = k.entry_prev[head]
-    while looked < n and e != head and seen < k.held[c]:
-        seen += 1
+    while looked < n and e != head and seen < most:
         before = k.entry_prev[e]
-        prefetch(k.page_flags, k.entry_page[before])
-        prefetch(k.word, k.entry_page[before])
+        ahead = k.entry_page[k.entry_prev[before]]
+        prefetch(k.page_flags, ahead)
+        prefetch(k.word, ahead)
         page = k.entry_page[e]
         flags = k.page_flags[page]
-        fits = k.lists == LRU or (flags & ACTIVE != 0) == (want != 0)
-        take = flags & ON_LRU != 0 and fits
-        if take:
+        takes = flags & ON_LRU and (k.lists == LRU or (flags & ACTIVE != 0) == active)
+        if takes:
             lru_isolate(k, page, True)
-            k.batch[taken] = page
-            taken += 1
+            k.taken += 1
             if not rotate:
                 entry_move(k, e, which)
-        if take or rotate:
+            if k.debug_vm and (flags & ACTIVE != 0) != active:
+                k.hung = 2  # the assertions of CONFIG_DEBUG_VM (LR1, LR2)
+                return 0
+            if active:
+                age(k, page, only)
+            else:
+                freed += shrink_page(k, page, only)
+        if takes or rotate:
             looked += 1
+        seen += 1
         e = before
     k.stat[N_SCANNED] += seen
     k.scanned = looked
-    if rotate and looked and e != head:
-        # cut the block from the tail and put it in front: only the list head moves
-        first = k.entry_next[head]
-        last = k.entry_prev[head]
+    last = k.entry_prev[head]
+    if rotate and e != head and last != e:
+        # cut the block from the tail and put it in front of what was there: two links move
         start = k.entry_next[e]
         k.entry_next[e] = head
         k.entry_prev[head] = e
-        k.entry_next[head] = start
-        k.entry_prev[start] = head
+        before = k.entry_prev[first]
+        k.entry_next[before] = start
+        k.entry_prev[start] = before
         k.entry_next[last] = first
         k.entry_prev[first] = last
-    return taken
-
-
-def look_back(k, e):
-    """Ask for what the next look at a list will need, while the last is worked on."""
-    prefetch(k.page_flags, k.entry_page[e])
-    prefetch(k.word, k.entry_page[e])
-    return k.entry_prev[e]
+    return freed
 
 
 def to_list(k, page, which):
@@ -197,25 +200,32 @@ def to_list(k, page, which):
         entry_move(k, k.page_entry[page] - 1, which)
 
 
+def age(k, page, only):
+    """An active page stays so if it is mapped and in use."""
+    keep = False
+    if k.page_maps[page]:
+        if k.swap_size == 0 and k.page_flags[page] & KIND == ANON:
+            keep = True
+        elif page_referenced(k, page, only):
+            keep = True
+    if not keep:
+        k.page_flags[page] &= ~ACTIVE
+    lru_put(k, page, keep)
+    to_list(k, page, 1 if keep else 0)
+
+
+def shrink_page(k, page, only):
+    """1: freed, or unmapped where that is all."""
+    verdict = reclaim_page(k, page, only, k.reclaim == UNMAP_ALL)
+    if verdict == FREED:
+        return 1
+    lru_add(k, page)
+    to_list(k, page, 0)
+    return 1 if verdict == UNMAPPED_ALL else 0
+
+
 def shrink_active(k, c, n, only):
-    which = 1 if k.lists == LRU else 0
-    taken = isolate(k, c, 1, which, n)
-    ahead = k.entry_prev[HEADS * c + which]
-    for i in range(taken):
-        page = k.batch[i]
-        ahead = look_back(k, look_back(k, ahead))
-        flags = k.page_flags[page]
-        keep = False
-        if k.page_maps[page]:
-            if (k.swap_size == 0 and flags & KIND == ANON) or page_referenced(k, page, only):
-                keep = True
-        if k.debug_vm and not flags & ACTIVE:
-            k.hung = 2  # the assertion of CONFIG_DEBUG_VM (LR1)
-            return
-        if not keep:
-            k.page_flags[page] &= ~ACTIVE
-        lru_put(k, page, keep)
-        to_list(k, page, 1 if keep else 0)
+    scan(k, c, 1 if k.lists == LRU else 0, True, n, only)
 
 
 def shrink_inactive(k, c, most, only):
@@ -223,27 +233,9 @@ def shrink_inactive(k, c, most, only):
     freed = 0
     scanned = 0
     while scanned < most:
-        taken = isolate(k, c, 0, 0, k.cluster)
+        freed += scan(k, c, 0, False, k.cluster, only)
         scanned += k.scanned
-        ahead = k.entry_prev[HEADS * c]
-        for i in range(taken):
-            page = k.batch[i]
-            ahead = look_back(k, look_back(k, ahead))
-            if k.debug_vm and k.page_flags[page] & ACTIVE:
-                k.hung = 2  # an active page on the inactive list (LR2)
-                return 0
-            verdict = reclaim_page(k, page, only, k.reclaim == UNMAP_ALL)
-            if verdict == FREED:
-                freed += 1
-                k.batch[i] = -1
-            elif verdict == UNMAPPED_ALL:
-                freed += 1
-        for i in range(taken):
-            page = k.batch[i]
-            if page >= 0:
-                lru_add(k, page)
-                to_list(k, page, 0)
-        if taken == 0:
+        if k.taken == 0 or k.hung:
             break
     return freed
 
