@@ -154,11 +154,10 @@ def scan(k, c, which, active, n, only):
     freed = 0
     k.taken = 0
     e = k.entry_prev[head]
+    ahead = look_back(k, look_back(k, look_back(k, look_back(k, e))))
     while looked < n and e != head and seen < most:
         before = k.entry_prev[e]
-        ahead = k.entry_page[k.entry_prev[before]]
-        prefetch(k.page_flags, ahead)
-        prefetch(k.word, ahead)
+        ahead = look_back(k, ahead)
         page = k.entry_page[e]
         flags = k.page_flags[page]
         takes = flags & ON_LRU and (k.lists == LRU or (flags & ACTIVE != 0) == active)
@@ -192,6 +191,13 @@ def scan(k, c, which, active, n, only):
         k.entry_next[last] = first
         k.entry_prev[first] = last
     return freed
+
+
+def look_back(k, e):
+    """Ask for what the look at an entry will need, some looks ahead. Returns the next."""
+    prefetch(k.page_flags, k.entry_page[e])
+    prefetch(k.word, k.entry_page[e])
+    return k.entry_prev[e]
 
 
 def to_list(k, page, which):
