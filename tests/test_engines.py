@@ -111,7 +111,7 @@ def test_every_table_grows(engine):
                 if k.lists not in (FIFO, LRU):
                     continue  # no records at all
             assert size > small, f"{scheme}: {table} has not grown"
-        assert k.slot_mask > 1023, "nor has the hash"
+        assert k.hash_slots > 1024, "nor has the hash"
         outcomes = list(map(int, k.ev_outcome))
         if schemes.get(scheme).parts.placement == "partition":
             continue  # each machine reads its own copy of the file

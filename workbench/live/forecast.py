@@ -19,7 +19,6 @@ from workbench.kernel.names import (
     PRESENT,
     REFUSED,
 )
-from workbench.kernel.tables import word_of
 from workbench.trace import Trace
 
 from .ledger import Ledger
@@ -116,7 +115,7 @@ def mappers(k: State) -> Iterator[tuple[int, list[int]]]:
         maps = int(k.page_maps[page])
         pte, mms = int(k.page_rmap[page]) - 1, []
         for _ in range(maps + int(k.page_swaps[page]) if maps else 0):
-            word = int(k.word[word_of(k, pte)])
+            word = int(k.word[pte])
             if word & PRESENT:
                 mms.append((word >> 40) - 1)
             pte = int(k.pte_next[pte])
