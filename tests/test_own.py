@@ -210,6 +210,7 @@ STATIC = {  # body of a hook -> what is said of it
     "k.usages[c] += 1": "k has no 'usages'; did you mean usage?",
     "k.usage.append(1)": "k has no 'append'",
     "k.usage = 1": "usage is a column; write k.usage[...] = ...",
+    "k.vpages = 1": "vpages stays as it is while a replay runs",
     "x = k.usage[c] / 2": "/ gives a fraction; use //",
     "x = 2 ** c": "** may give a fraction; use <<",
     "k.usage[c] += 0.5": "0.5 is no whole number",

@@ -29,17 +29,8 @@ from pathlib import Path
 from types import FunctionType
 
 from .hooks import call_hook
-from .layout import COLUMNS
+from .layout import COLUMNS, FIXED
 
-# scalars that never change once the state is there; no other may be put in (tests/test_inline.py)
-FIXED = (
-    "watch", "unit", "record", "lists", "reclaim", "at_limit", "rewalk", "placement", "per_pair",
-    "bills", "resident", "tree", "family", "has_payer", "charge_batch", "death", "swap_books",
-    "kernel_memory", "oom_score", "heir", "frees_forced", "zero_is_none", "slots", "penalty_rate",
-    "cache", "ubc", "by", "granule", "spread", "grows", "orphan", "carries", "numa", "counted",
-    "has_mems", "quirks", "cluster", "async_write", "pagevec", "debug_vm", "all_references",
-    "page_tables", "has_special", "has_broken",
-)  # fmt: skip
 LONGEST = 50  # lines that a call may become
 LEAST = 5_000  # page accesses: a shorter replay is over before anything is written
 WORTH = 100_000  # page accesses under the same choices after which writing, 0.1 s, pays off

@@ -247,23 +247,25 @@ COLUMNS: dict[str, dict[str, int]] = {
     "sample": {"sample": 64},
 }
 
-# scalars: names; all 64-bit integers. What stays as it is while a replay runs:
+# scalars: names; all 64-bit integers. Choices, which never change once the state is there:
+FIXED = (
+    # of the scheme
+    "unit", "record", "lists", "reclaim", "at_limit", "rewalk", "placement", "per_pair", "bills",
+    "resident", "tree", "family", "has_payer", "charge_batch", "death", "swap_books",
+    "kernel_memory", "oom_score", "heir", "frees_forced", "zero_is_none", "slots", "penalty_rate",
+    "cache", "ubc", "by", "grows", "orphan", "carries", "all_references",
+    # of the machine
+    "granule", "spread", "numa", "counted", "has_mems", "has_special", "has_broken", "quirks",
+    "cluster", "async_write", "pagevec", "debug_vm", "page_tables", "watch",
+)  # fmt: skip
+# what stays as it is from one call of the engine to its end:
 CONSTANTS = (
+    *FIXED, "fork_check", "pushback", "leader_moves",
     "vpages", "containers", "zones", "nodes", "tasks", "objects", "copies_at", "hash_slots",
     "ptes_end", "pages_end", "entries_end", "vmas_end", "mms_end", "fds_end", "files_end",
     "grans_end", "kills_end", "cands_end", "lives_end",
-    # the machine
-    "swap_size", "total_frames", "granule", "spread", "numa", "counted", "has_mems", "has_special",
-    "has_broken", "cluster", "async_write", "pagevec", "swappiness", "page_tables", "task_frames",
-    "files_per_frame", "quirks", "debug_vm",
-    # the scheme
-    "unit", "record", "lists", "reclaim", "at_limit", "rewalk", "placement", "per_pair", "bills",
-    "resident", "tree", "family", "has_payer", "charge_batch", "death", "swap_books",
-    "kernel_memory", "oom_score", "heir", "frees_forced", "fork_check", "pushback", "leader_moves",
-    "zero_is_none", "slots", "penalty_rate", "cache", "ubc", "by", "grows", "orphan", "carries",
-    "all_references",
-    # the replay
-    "watch", "prefetch", "many_pairs", "sample_every", "sample_width",
+    "swap_size", "total_frames", "swappiness", "task_frames", "files_per_frame",
+    "prefetch", "many_pairs", "sample_every", "sample_width",
 )  # fmt: skip
 # and what changes:
 VARIABLES = (

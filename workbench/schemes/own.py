@@ -26,7 +26,7 @@ from types import FunctionType, SimpleNamespace
 from workbench.kernel import hooks as kit
 from workbench.kernel.config import did_you_mean
 from workbench.kernel.guard import BITS, RESULTS, HookError, mistake
-from workbench.kernel.layout import SCALARS
+from workbench.kernel.layout import CONSTANTS, SCALARS
 
 from .parts import CHOICES, PROMISES, Parts
 
@@ -157,6 +157,8 @@ def wrong_with(step: dis.Instruction, after: list[dis.Instruction], name: str) -
         return f"k has no {step.argval!r}{did_you_mean(step.argval, STATE) if close(step) else ''}"
     if op == "STORE_ATTR" and step.argval in BITS:
         return f"{step.argval} is a column; write k.{step.argval}[...] = ..."
+    if op == "STORE_ATTR" and step.argval in CONSTANTS:
+        return f"{step.argval} stays as it is while a replay runs; hooks change columns"
     if constant:
         value = step.argval
         if isinstance(value, float | complex):
