@@ -319,3 +319,23 @@ def test_a_matrix_says_its_cells_in_words_and_colours():
     assert chart.sentence == said
     with pytest.raises(ValueError, match="'maybe' is not one of holds"):
         charts.matrix(table.assign(meaning="maybe"))
+
+
+def test_a_peak_between_two_samples_is_said_where_it_goes_above_the_limit():
+    b = TraceBuilder()
+    for box, limit in (("A", None), ("B", 8)):
+        b.container(box, limit)
+        b.task(box.lower(), box)
+    b.file("lib", 20)
+    b.touch_read("a", "lib")
+    b.touch_read("b", "lib")
+    b.exit("a")  # B inherits 20 pages, and gives up 13 of them when it needs one more
+    b.anon("heap", 1)
+    b.touch_write("b", "heap")
+    for _ in range(40):
+        b.mark("later")
+    result = compare(b.build(), ["hand_over", "first_touch"], samples=2)
+    heads = [ax.get_title(loc="left") for ax in result.plot().axes]
+    assert "hand_over\n1 killed, B peaks at 20" in heads and "first_touch\n" in heads
+    whole = compare(b.build(), ["hand_over"]).plot()
+    assert "hand_over\n1 killed" in [ax.get_title(loc="left") for ax in whole.axes]

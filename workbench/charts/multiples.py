@@ -9,6 +9,7 @@ from . import style
 from .usage import FAR, limits, lines, marks, peak_of, series
 
 COLUMNS = 4  # schemes side by side; more go below
+SEEN = 1.02  # a line this near to its peak shows it
 
 
 def multiples(
@@ -45,7 +46,7 @@ def multiples(
         first = column == 0
         style.finish(upper, x="", y=y if first else "", legend=False)
         style.finish(lower, y="refusals, count" if first else "", legend=False)
-        upper.set_title(heading(scheme, kills, hang), fontsize=style.TEXT, loc="left")
+        upper.set_title(heading(scheme, kills, hang, unseen(mine)), fontsize=style.TEXT, loc="left")
         for ax, top in zip((upper, lower), tops, strict=True):
             ax.set_ylim(0, max(1, top * 1.06))
             ax.tick_params(labelleft=first)
@@ -65,9 +66,20 @@ def ends(failed: dict) -> str:
     return words if len(words) <= 26 else f"{sum(found.values()):,} in {len(found)} containers"
 
 
-def heading(scheme: str, kills, hang: int | None) -> str:
+def unseen(table) -> list[str]:
+    """Peaks above a limit that lie between the samples, which no line shows."""
+    found = []
+    for name, (_, values) in series(table, "usage").items():
+        limit = table[(table["container"] == name) & (table["metric"] == "limit")]["value"]
+        peak, drawn = peak_of(table, name), max(values)
+        if len(limit) and drawn <= limit.max() < peak and peak > SEEN * drawn:
+            found.append(f"{name} peaks at {peak:,.0f}")
+    return found
+
+
+def heading(scheme: str, kills, hang: int | None, peaks: list[str]) -> str:
     dead = 0 if kills is None else len(kills)
-    news = ([f"{dead} killed"] if dead else []) + (["hangs"] if hang else [])
+    news = ([f"{dead} killed"] if dead else []) + (["hangs"] if hang else []) + peaks[:1]
     return scheme.replace(":", "\n") + (f"\n{', '.join(news)}" if news else "\n")
 
 
