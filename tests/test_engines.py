@@ -204,10 +204,10 @@ def test_what_is_on_the_disk_is_not_compiled_again():
     """A new process takes the engine and a scheme's hooks from the cache, or says so."""
     both(TraceBuilder().build(), "first_touch")
     code = (
-        "from workbench.kernel import compiled\n"
+        "from workbench.kernel import compiled, linking\n"
         "from workbench.schemes import first_touch\n"
         "def compile(self, sig): raise SystemExit(f'{self.py_func.__name__} is compiled again')\n"
-        "compiled.Linked.compile = compile\n"
+        "linking.Linked.compile = compile\n"
         "compiled.functions()\n"
         "for name in ('price', 'mapped', 'unmapped'):\n"
         "    compiled.hook_address(getattr(first_touch, name), name)\n"
@@ -221,15 +221,15 @@ def test_a_stale_cache_is_compiled_again_as_quickly(tmp_path):
     it (another path, a newer date): that took ten minutes and gigabytes."""
     code = (
         "import os\n"
-        "from workbench.kernel import compiled\n"
+        "from workbench.kernel import compiled, linking\n"
         "from workbench.schemes import first_touch\n"
         "names = []\n"
         "def optimise(self): names.extend([self.name] * (self.name != 'nrt'))  # nrt: numba's own\n"
-        "compiled.Whole._optimize_final_module = optimise\n"
+        "linking.Whole._optimize_final_module = optimise\n"
         "compiled.hook_address(first_touch.mapped, 'mapped')\n"
         "assert names == ['workbench_schemes_first_touch_mapped'], names\n"
         "for file in compiled.cache_folder('').rglob('*.nbi'): file.unlink()\n"
-        "compiled.hook_address.cache_clear(), compiled.linked.pop(first_touch.mapped)\n"
+        "compiled.hook_address.cache_clear(), linking.linked.pop(first_touch.mapped)\n"
         "compiled.hook_address(first_touch.mapped, 'mapped')\n"
         "assert names == 2 * ['workbench_schemes_first_touch_mapped'], names\n"
     )
