@@ -217,29 +217,23 @@ def check_entries(k) -> None:
     """A charge record is on its container's list exactly as long as its page is mapped."""
     held = [0] * k.containers
     on_list = set()
-    for head in range(HEADS * k.containers):
-        e = k.entry_next[head]
-        while e != head:
-            need(e not in on_list, "entry %d: twice on the lists", e)
-            need(k.entry_owner[e] == head // HEADS, "entry %d: on the list of %d, owner %d", e,
-                 head // HEADS, k.entry_owner[e])  # fmt: skip
-            need(k.entry_prev[k.entry_next[e]] == e, "entry %d: links broken", e)
-            on_list.add(int(e))
-            held[head // HEADS] += 1
-            page = k.entry_page[e]
-            if k.resident:
-                need(k.page_flags[page] & RESIDENT, "entry %d: page %d has no frame", e, page)
-            elif k.reclaim != VIRTUAL or head % HEADS == 0:
-                need(k.page_maps[page] > 0, "entry %d: charges page %d that nobody maps", e, page)
-            if k.record >= COUNTED_RECORD:
-                count = sum(
-                    1 for p in ring(k, page)
-                    if k.word[p] & PRESENT
-                    and k.mm_container[mm_of(k, p)] == k.entry_owner[e]
-                )  # fmt: skip
-                need(count == k.entry_count[e], "entry %d: counts %d mappings, %d there", e,
-                     k.entry_count[e], count)  # fmt: skip
-            e = k.entry_next[e]
+    for head, e in records(k):
+        c, page = head // HEADS, k.entry_page[e]
+        need(e not in on_list, "entry %d: twice on the lists", e)
+        need(k.entry_owner[e] == c, "entry %d: on the list of %d, owner %d", e, c,
+             k.entry_owner[e])
+        need(k.entry_prev[k.entry_next[e]] == e, "entry %d: links broken", e)
+        on_list.add(e)
+        held[c] += 1
+        if k.resident:
+            need(k.page_flags[page] & RESIDENT, "entry %d: page %d has no frame", e, page)
+        elif k.reclaim != VIRTUAL or head % HEADS == 0:
+            need(k.page_maps[page] > 0, "entry %d: charges page %d that nobody maps", e, page)
+        if k.record >= COUNTED_RECORD:
+            count = sum(1 for p in ring(k, page)
+                        if k.word[p] & PRESENT and k.mm_container[mm_of(k, p)] == c)
+            need(count == k.entry_count[e], "entry %d: counts %d mappings, %d there", e,
+                 k.entry_count[e], count)
     for c in range(k.containers):
         need(held[c] == k.held[c], "container %d: %d records counted, %d there", c, k.held[c],
              held[c])  # fmt: skip
