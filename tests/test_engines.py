@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SEEDS = int(os.environ.get("WORKBENCH_SEEDS", "3"))
 GONE = {  # what only one of the two uses, or which is left over
     "used_after_free", "prefetch", "addresses", "records",
-}  # fmt: skip
+}
 
 numba = pytest.importorskip("numba", reason="the compiled engine needs numba")
 
@@ -46,7 +46,7 @@ def differences(one, two) -> list[str]:
 
 def both(trace, scheme, machine=None, knobs=None, **options):
     return [simulate(trace, schemes.get(scheme), machine, knobs, engine=engine, **options)
-            for engine in ("interpreted", "compiled")]  # fmt: skip
+            for engine in ("interpreted", "compiled")]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -57,7 +57,7 @@ def test_compiled_is_interpreted(scheme, profile):
         case = random_case(seed, profile)
         try:
             plain, fast = both(case.trace, scheme, Machine(**case.machine), as_knobs(case.knobs),
-                               sample_every=7, watch=1)  # fmt: skip
+                               sample_every=7, watch=1)
         except PlacementError:
             continue
         assert differences(plain, fast) == [], f"seed {seed}"
@@ -187,7 +187,7 @@ def test_a_scheme_from_a_cell_runs_both_ways():
     scope: dict = {}
     exec("def price(k, page, c, _):\n    return 2\n"
          "def mapped(k, page, c, paid):\n    k.failcnt[c] += paid\n    return 0\n"
-         "def unmapped(k, page, c, _):\n    k.usage[c] -= 2\n    return 0\n", scope)  # fmt: skip
+         "def unmapped(k, page, c, _):\n    k.usage[c] -= 2\n    return 0\n", scope)
     base = schemes.get("none")
     hooks = {name: scope[name] for name in ("price", "mapped", "unmapped")}
     own = replace(base, name="own", module=SimpleNamespace(**vars(base.module) | hooks))
@@ -294,7 +294,7 @@ def alone(trace: Trace, tmp_path: Path) -> dict:
     done = subprocess.run(
         [sys.executable, "-c", ALONE, str(file), json.dumps(SCHEMES)],
         env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, cwd=tmp_path,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -308,7 +308,7 @@ def test_the_standard_library_is_enough(tmp_path):
     assert found["kept"] == "kept"
     for scheme in SCHEMES:
         k = simulate(trace, schemes.get(scheme), Machine(nodes=4, frames=4096), Knobs(cluster=4),
-                     engine="compiled")  # fmt: skip
+                     engine="compiled")
         books = (k.usage, k.failcnt, k.css, k.held, k.mapped, k.ev_outcome, k.stat, k.sample)
         assert found[scheme] == [[int(x) for x in column] for column in books], scheme
     assert len({json.dumps(found[scheme][0]) for scheme in SCHEMES}) > 4, "the schemes differ"

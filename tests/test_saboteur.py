@@ -38,7 +38,7 @@ from workbench.kernel.names import (
     SWAP,
     USED,
     ZOMBIE,
-)  # fmt: skip
+)
 from workbench.kernel.tables import mm_of
 from workbench.trace import TraceBuilder
 
@@ -71,7 +71,7 @@ def rich_trace():
 def rich(scheme: str, quirks: str):
     knobs = Knobs(cluster=4, swap_write="sync", quirks=quirks, granule=4)
     k = simulate(rich_trace(), schemes.get(scheme), Machine(frames=4096), knobs,
-                 engine="interpreted")  # fmt: skip
+                 engine="interpreted")
     check(k)
     return k
 
@@ -235,7 +235,7 @@ def slot_forgotten(k):
 
 def slot_of_nothing(k):
     page = first(p for p in range(k.pages_top) if not k.page_flags[p] & USED
-                 and not k.page_flags[p] & RESIDENT)  # fmt: skip
+                 and not k.page_flags[p] & RESIDENT)
     k.page_flags[page] |= SLOT
     k.swap_used += 1
 
@@ -751,7 +751,7 @@ SCHEME = {  # where it takes a certain scheme to have what is damaged
     full_granule_on_ring: "zone", broken_granule: "zone", shrunk_too_far: "zone",
     copy_of_nobodys: "copy_on_reclaim", given_up_and_mapped: "copy_on_reclaim",
     two_machines: "partition", wrong_copy: "partition",
-}  # fmt: skip
+}
 
 
 def sabotaged(saboteur, scheme=None, quirks="repaired"):

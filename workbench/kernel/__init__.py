@@ -12,4 +12,4 @@ __all__ = [
     "OUTCOMES", "QUIRKS", "STATS", "AccessError", "CheckFailed", "Knobs", "Machine",
     "PlacementError", "State", "TooLarge", "ZoneSet", "check", "choose", "counted", "did_you_mean",
     "find_truth", "memory_stat", "simulate", "stepped",
-]  # fmt: skip
+]

@@ -10,7 +10,7 @@ from .lists import entry_move, list_of
 from .names import (
     ACTIVE, CHANGED, FILE, HEADS, HUGE, INACTIVE_ANON, INACTIVE_FILE, KIND, LOCKED, N_RMAP,
     N_SCANNED, PRESENT, REFERENCED, SLOT, V1, WRITEBACK, YOUNG,
-)  # fmt: skip
+)
 from .pages import drop_slot, finish_writing, swap_full
 from .reclaim import ACTIVATED, FREED, KEPT, activate, let_go
 

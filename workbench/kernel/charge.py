@@ -9,7 +9,7 @@ from .names import (
     JOINT, KERNEL, KIND, L_PAID, L_REFUSED, N_LIMIT_HITS, N_LOCAL, N_REMOTE, PAYER, PRICE, Q_HANG,
     Q_NO_RECHECK, SPECIAL, SPLIT, SUBTREE, TO_KILL_CURRENT,
     TO_REFUSE_REMOTE, V1, V2, Y2007,
-)  # fmt: skip
+)
 from .oom import CURRENT, NOTHING, kill_task, out_of_memory
 from .pages import count_frame
 from .reclaim import reclaim_zone, shrink_cache, try_to_free

@@ -10,7 +10,7 @@ from .names import (
     LISTED_ACTIVE, MAPPING_RECORD, ON_LRU, PAGE_RECORD, PARTITION, PRESENT, Q_DOUBLE_RELEASE,
     Q_ZONE_COUNTERS, RESIDENT, SHM, SLOT, SPECIAL, SPLIT, STUCK, SWAP, USED, V1, VIRTUAL,
     WALKED, ZOMBIE,
-)  # fmt: skip
+)
 from .tables import is_copy, mm_of, vpage_of
 from .ubc import is_private, mapped_in
 
@@ -80,13 +80,13 @@ def check_mappers(k) -> None:
         words = [int(k.word[p]) for p in ptes]
         present = sum(1 for w in words if w & PRESENT)
         need(present == k.page_maps[page], "page %d: mapcount %d, but %d ptes", page,
-             k.page_maps[page], present)  # fmt: skip
+             k.page_maps[page], present)
         swapped = sum(1 for w in words if w & SWAP)
         need(swapped == k.page_swaps[page], "page %d: %d swap references, but %d swap ptes", page,
-             k.page_swaps[page], swapped)  # fmt: skip
+             k.page_swaps[page], swapped)
         for p, w in zip(ptes, words, strict=True):
             need(k.pte_page[p] == page, "pte %d: on the ring of %d, points at %d", p, page,
-                 k.pte_page[p])  # fmt: skip
+                 k.pte_page[p])
             need(not (w & PRESENT and w & SWAP), "pte %d: present and swapped", p)
             if w & PRESENT:
                 mm = mm_of(k, p)
@@ -96,12 +96,12 @@ def check_mappers(k) -> None:
             mapped_pages += 1
             need(k.page_flags[page] & RESIDENT, "page %d: mapped but not in memory", page)
     need(mapped_pages == k.mapped_pages, "%d mapped pages counted, %d there", k.mapped_pages,
-         mapped_pages)  # fmt: skip
+         mapped_pages)
     for mm in range(k.mms_top):
         need(rss[mm] == k.mm_rss[mm], "mm %d: rss %d, %d ptes", mm, k.mm_rss[mm], rss[mm])
     for c in range(k.containers):
         need(mapped[c] == k.mapped[c], "container %d: %d mappings counted, %d there", c,
-             k.mapped[c], mapped[c])  # fmt: skip
+             k.mapped[c], mapped[c])
 
 
 def check_lists(k) -> None:
@@ -116,14 +116,14 @@ def check_lists(k) -> None:
                 need(page not in seen, "page %d: twice on the lists", page)
                 need(flags & ON_LRU and (flags & LISTED_ACTIVE != 0) == bool(active)
                      and k.page_zone[page] == z, "page %d: on list %d of zone %d, flags %x", page,
-                     active, z, flags)  # fmt: skip
+                     active, z, flags)
                 need(k.page_prev[k.page_next[page]] == page, "page %d: links broken", page)
                 seen.add(int(page))
                 page, n = k.page_next[page], n + 1
             counted = k.zone_active[z] if active else k.zone_inactive[z]
             exact = not k.quirks & Q_ZONE_COUNTERS
             need(counted == n if exact else counted >= n, "zone %d list %d: counter %d, %d pages",
-                 z, active, counted, n)  # fmt: skip
+                 z, active, counted, n)
     for page in range(k.pages_top):
         if k.page_flags[page] & ON_LRU:
             need(page in seen, "page %d: flag says on a list", page)
@@ -149,7 +149,7 @@ def check_frames(k) -> None:
                 place = int(k.page_next[page])
                 pins[place] = pins.get(place, 0) + 1
                 need(k.gran_zone[place] == k.page_zone[page], "page %d: in zone %d, its granule in "
-                     "%d", page, k.page_zone[page], k.gran_zone[place])  # fmt: skip
+                     "%d", page, k.page_zone[page], k.gran_zone[place])
         if flags & SLOT:
             slots += 1
             need(flags & USED, "page %d: slot of nothing", page)
@@ -177,12 +177,12 @@ def check_frames(k) -> None:
         counted = [k.zone_anon[z], k.zone_file[z], k.zone_special[z], k.zone_kernel[z]]
         leaked += counted[0] - used[z][0]
         need(counted[1:] == used[z][1:], "zone %d: frames counted %s, in use %s", z, counted,
-             used[z])  # fmt: skip
+             used[z])
         need(k.zone_free[z] + sum(counted) == k.zone_frames[z] and k.zone_free[z] >= 0,
              "zone %d: %d free + %s used of %d", z, k.zone_free[z], counted,
-             k.zone_frames[z])  # fmt: skip
+             k.zone_frames[z])
     need(0 <= leaked <= k.leaked_frames, "%d anonymous frames belong to nothing, %d were leaked",
-         leaked, k.leaked_frames)  # fmt: skip
+         leaked, k.leaked_frames)
 
 
 def check_granules(k, pins: dict[int, int]) -> None:
@@ -191,26 +191,26 @@ def check_granules(k, pins: dict[int, int]) -> None:
     for g in range(k.grans_top):
         n = int(k.gran_pins[g])
         need(n == pins.get(g, 0) and n <= k.granule, "granule %d: %d pins counted, %d there", g, n,
-             pins.get(g, 0))  # fmt: skip
+             pins.get(g, 0))
         pinned[k.gran_zone[g]] += n > 0
     for z in range(k.zones):
         need(pinned[z] == k.zone_pinned[z], "zone %d: %d pinned granules counted, %d there", z,
-             k.zone_pinned[z], pinned[z])  # fmt: skip
+             k.zone_pinned[z], pinned[z])
         rest = k.zone_frames[z] % k.granule
         need(not rest or z < k.nodes, "zone %d: %d frames are not whole granules", z,
-             k.zone_frames[z])  # fmt: skip
+             k.zone_frames[z])
         need(pinned[z] <= -(-k.zone_frames[z] // k.granule), "zone %d: %d granules pinned of %d "
-             "frames", z, pinned[z], k.zone_frames[z])  # fmt: skip
+             "frames", z, pinned[z], k.zone_frames[z])
         g, ring = k.zone_open[z] - 1, set()
         while g >= 0 and g not in ring:
             ring.add(int(g))
             fits = k.gran_zone[g] == z and 0 < k.gran_pins[g] < k.granule
             need(fits and k.gran_prev[k.gran_next[g]] == g, "granule %d: on the ring of zone %d", g,
-                 z)  # fmt: skip
+                 z)
             g = k.gran_next[g]
         room = sum(1 for g in pins if pins[g] < k.granule and k.gran_zone[g] == z)
         need(len(ring) == room, "zone %d: %d granules on the ring, %d with room", z, len(ring),
-             room)  # fmt: skip
+             room)
 
 
 def check_entries(k) -> None:
@@ -236,7 +236,7 @@ def check_entries(k) -> None:
                  k.entry_count[e], count)
     for c in range(k.containers):
         need(held[c] == k.held[c], "container %d: %d records counted, %d there", c, k.held[c],
-             held[c])  # fmt: skip
+             held[c])
     if k.record < PAGE_RECORD:
         return
     for page in range(k.pages_top):
@@ -246,7 +246,7 @@ def check_entries(k) -> None:
             here = 0  # on no ring: its creator pays
         if here and kind != SPECIAL and kind != KERNEL:
             need(k.page_entry[page] and int(k.page_entry[page]) - 1 in on_list,
-                 "page %d: mapped, but nobody is charged", page)  # fmt: skip
+                 "page %d: mapped, but nobody is charged", page)
         elif not here and k.reclaim != VIRTUAL:
             need(k.page_entry[page] == 0, "page %d: unmapped, but charged", page)
         if k.per_pair:
@@ -262,7 +262,7 @@ def check_cache(k) -> None:
             page = row - int(k.containers)
             need(page not in found, "page %d: twice on the lists of cached pages", page)
             need(k.cache_owner[row] == c + 1, "page %d: cached for %d, on the list of %d", page,
-                 k.cache_owner[row] - 1, c)  # fmt: skip
+                 k.cache_owner[row] - 1, c)
             need(k.cache_prev[k.cache_next[row]] == row, "page %d: cached, links broken", page)
             found.add(page)
             row, n = int(k.cache_next[row]), n + 1
@@ -270,9 +270,9 @@ def check_cache(k) -> None:
     for page in range(k.pages_top):
         idle = bool(lies_idle(k, page))
         need(idle == (page in found), "page %d: unmapped in a cache: %s, charged: %s", page, idle,
-             page in found)  # fmt: skip
+             page in found)
         need(idle == bool(k.cache_owner[k.containers + page]), "page %d: cached for %d, unmapped "
-             "in a cache: %s", page, k.cache_owner[k.containers + page] - 1, idle)  # fmt: skip
+             "in a cache: %s", page, k.cache_owner[k.containers + page] - 1, idle)
 
 
 def check_virtual(k) -> None:
@@ -285,7 +285,7 @@ def check_virtual(k) -> None:
         slots[head // HEADS] += int(k.entry_shift[e])
     for c in range(k.containers):
         need(k.vswap[c] == slots[c], "container %d: %d virtual slots counted, %d held", c,
-             k.vswap[c], slots[c])  # fmt: skip
+             k.vswap[c], slots[c])
 
 
 def check_address_space(k) -> None:
@@ -301,7 +301,7 @@ def check_address_space(k) -> None:
             i = k.vma_next[i] - 1
     for c in range(k.containers):
         need(k.unused[c] == unused[c], "container %d: %d unused private pages counted, %d there", c,
-             k.unused[c], unused[c])  # fmt: skip
+             k.unused[c], unused[c])
 
 
 def creators(k) -> list[int]:
@@ -343,7 +343,7 @@ def check_containers(k) -> None:
         owed[c] = count_mappings(k, c)
         need(not exact or k.css[c] == mms[c] + owed[c],
              "container %d: css %d, %d mms + %d mappings", c, k.css[c], mms[c],
-             owed[c])  # fmt: skip
+             owed[c])
     if k.record == WALKED:
         owed = [count_pages(k, c) * k.unit for c in range(k.containers)]
         exact = exact and bool(k.rewalk)  # without it, moves leave charges behind
@@ -356,17 +356,17 @@ def check_containers(k) -> None:
     for c in range(k.containers):
         need(k.mms[c] == mms[c], "container %d: %d mms counted, %d there", c, k.mms[c], mms[c])
         need(0 <= k.usage[c] <= k.peak[c], "container %d: usage %d, peak %d", c, k.usage[c],
-             k.peak[c])  # fmt: skip
+             k.peak[c])
         need(k.bill[c] == billed[c], "container %d: bill %d, shares are worth %d", c, k.bill[c],
-             billed[c])  # fmt: skip
+             billed[c])
         zones = [z for z in range(k.zones) if k.zone_owner[z] == c]
         owed[c] += sum(int(k.zone_frames[z] - k.zone_free[z]) for z in zones)
         need(not exact or k.usage[c] == owed[c], "container %d: usage %d, %d owed", c,
-             k.usage[c], owed[c])  # fmt: skip
+             k.usage[c], owed[c])
         if exact and k.record >= PAGE_RECORD:
             charges = k.held[c] + shm[c]
             need(k.css[c] == mms[c] + charges, "container %d: css %d, %d mms + %d charges", c,
-                 k.css[c], mms[c], charges)  # fmt: skip
+                 k.css[c], mms[c], charges)
     if exact and k.unit > 1:
         check_shares(k, sum(in_advance))
 
@@ -422,7 +422,7 @@ def check_groups(k) -> None:
             kernel[c] += 1
         elif c >= 0:
             need(flags & SLOT, "page %d: container %d pays for a swap slot that is not there", page,
-                 c)  # fmt: skip
+                 c)
             swapped[c] += k.family != V1 or not flags & RESIDENT
     for mm in range(k.mms_top):
         pte = k.mm_ptes[mm] - 1
@@ -438,10 +438,10 @@ def check_groups(k) -> None:
     swapped = with_descendants(k, swapped, k.parent)
     for c in range(k.containers):
         need(k.swapped[c] == swapped[c], "container %d: %d swapped pages counted, %d there", c,
-             k.swapped[c], swapped[c])  # fmt: skip
+             k.swapped[c], swapped[c])
         expected = kernel[c] if k.kernel_memory else 0
         need(k.kernel[c] == expected, "container %d: %d kernel frames charged, %d there", c,
-             k.kernel[c], expected)  # fmt: skip
+             k.kernel[c], expected)
     if k.lists == SPLIT:
         check_split_lists(k)
 
@@ -464,7 +464,7 @@ def count_mappings(k, c: int) -> int:
         1 for page in range(k.pages_top) if k.page_flags[page] & KIND != SPECIAL
         for p in ring(k, page)
         if k.word[p] & PRESENT and k.mm_container[mm_of(k, p)] == c
-    )  # fmt: skip
+    )
 
 
 def check_machines(k) -> None:
@@ -474,7 +474,7 @@ def check_machines(k) -> None:
         need(len(users) < 2, "page %d: in the machines of %s", page, users)
         copy = (page - k.copies_at) // k.vpages if page >= k.vpages > 0 else 0
         need(not users or not 0 < copy < k.containers or users == {copy},
-             "page %d: the copy of %d, mapped by %s", page, copy, users)  # fmt: skip
+             "page %d: the copy of %d, mapped by %s", page, copy, users)
 
 
 def check_copies(k) -> None:
@@ -483,10 +483,10 @@ def check_copies(k) -> None:
         flags, maps = int(k.page_flags[page]), int(k.page_maps[page])
         if is_copy(k, page):
             need((flags & RESIDENT != 0) == (maps > 0) and not flags & CHANGED,
-                 "page %d: a copy with %d mappings, flags %x", page, maps, flags)  # fmt: skip
+                 "page %d: a copy with %d mappings, flags %x", page, maps, flags)
         if flags & GIVEN_UP:
             need(flags & RESIDENT and flags & KIND == FILE and not flags & CHANGED and not maps,
-                 "page %d: given up with %d mappings, flags %x", page, maps, flags)  # fmt: skip
+                 "page %d: given up with %d mappings, flags %x", page, maps, flags)
 
 
 def count_pages(k, c: int) -> int:
@@ -495,7 +495,7 @@ def count_pages(k, c: int) -> int:
         any(k.word[p] & PRESENT and k.mm_container[mm_of(k, p)] == c
             for p in ring(k, page))
         for page in range(k.pages_top) if k.page_flags[page] & KIND != SPECIAL
-    )  # fmt: skip
+    )
 
 
 def check_files(k) -> None:

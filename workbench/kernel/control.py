@@ -59,7 +59,7 @@ NAMES = tuple(FILES)
     F_HIERARCHY, F_SWAPPINESS, F_OOM_CONTROL, F_MAX_USAGE, F_FAILCNT, F_MAX, F_HIGH, F_LOW, F_MIN,
     F_SWAP_MAX, F_OOM_GROUP, F_RECLAIM, F_PEAK, F_VSWAP, F_PRIVVM, F_VMGUAR, F_OOMGUAR, F_PIDS,
     F_PGCACHE, F_MEMS, F_MIGRATE, F_SPREAD,
-) = range(len(FILES))  # fmt: skip
+) = range(len(FILES))
 LIMITS = (F_RSS, F_LIMIT, F_MAX, F_PRIVVM)  # all set the limit that charges are held against
 
 

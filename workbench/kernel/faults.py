@@ -11,13 +11,13 @@ from .names import (
     KIND, LOCKED, L_COPIED, L_READ, L_SWAPIN, MAJOR, MINOR, N_COPIES, N_MAJOR, N_MINOR, N_READS,
     N_SWAP_INS, PRESENT, PRIVATE, Q_DOUBLE_RELEASE, Q_LEAK, REFUSED, RESIDENT, SEGV, SHARED,
     SHM, SLOT, SPECIAL, SPLIT, STUCK, SWAP, SWAPIN, USED, V1, WRITE, YOUNG, ZERO, ZEROED,
-)  # fmt: skip
+)
 from .numa import spread_node
 from .oom import kill_task
 from .pages import (
     attach, count_frame, drop_slot, free_if_unused, free_page, install, leave_frame, new_page,
     release_hold, remove, settle_in, swap_full,
-)  # fmt: skip
+)
 from .tables import find, find_vma, is_copy, make_pte, make_table, probe
 from .ubc import adopt
 from .zones import copy_for, home_of, nearest_copy, page_of

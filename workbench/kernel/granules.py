@@ -115,7 +115,7 @@ def granules(k, frames):
 def spare(k, z):
     """How many granules a zone can give away as it is: free frames, and no pin in them."""
     return max(0, min((k.zone_free[z] - k.zone_low[z]) // k.granule,
-                      k.zone_frames[z] // k.granule - k.zone_pinned[z]))  # fmt: skip
+                      k.zone_frames[z] // k.granule - k.zone_pinned[z]))
 
 
 def shift(k, z, to, n):

@@ -6,14 +6,14 @@ from .control import (
     F_FAILCNT, F_FORCE_EMPTY, F_HIERARCHY, F_HIGH, F_LIMIT, F_LOW, F_MAX, F_MAX_USAGE, F_MEMSW,
     F_MIN, F_MOVE_CHARGE, F_OOM_CONTROL, F_OOM_GROUP, F_PEAK, F_RECLAIM, F_RSS, F_SOFT, F_SWAP_MAX,
     F_SWAPPINESS, UNLIMITED,
-)  # fmt: skip
+)
 from .counters import charge, count_swap, refusing, uncharge
 from .hooks import give_entry, hand_to
 from .lists import entry_move, entry_to_tail
 from .names import (
     ANON, FILE, HEADS, HUGE, KERNEL, KIND, OK, PRESENT, REFUSED, RESIDENT, SHM, SPLIT, SWAP, V1,
     V2, ZERO,
-)  # fmt: skip
+)
 from .oom import NOTHING, out_of_memory
 from .tables import find, find_vma
 

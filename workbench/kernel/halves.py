@@ -7,7 +7,7 @@ Pavel Emelianov).
 from .counters import uncharge
 from .hooks import (
     del_entry, inherit, join, part, pay_or_return, ring_append, ring_head, ring_remove,
-)  # fmt: skip
+)
 
 
 def newcomers_share(k, page):

@@ -28,7 +28,7 @@ from .lists import entry_link, entry_unlink, first_list
 from .names import (
     HEADS, L_RETURNED, LARGEST_HEIR, LEAVING, N_ENTRIES, N_HOLDERS, N_RMAP, NEXT_HEIR, PRESENT,
     RANDOM_HEIR, STALE, V1, WALKED,
-)  # fmt: skip
+)
 from .tables import TOMB, insert, mm_of, object_of, probe  # noqa: F401  (object_of)
 
 

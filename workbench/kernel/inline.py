@@ -40,7 +40,7 @@ SIGNS = {
     "Add": "+", "Sub": "-", "Mult": "*", "FloorDiv": "//", "Mod": "%", "LShift": "<<",
     "RShift": ">>", "BitAnd": "&", "BitOr": "|", "Eq": "==", "NotEq": "!=", "Lt": "<", "LtE": "<=",
     "Gt": ">", "GtE": ">=", "Not": "not", "USub": "-", "Invert": "~",
-}  # fmt: skip
+}
 
 
 class Unknown(Exception):

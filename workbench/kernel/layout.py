@@ -257,7 +257,7 @@ FIXED = (
     # of the machine
     "granule", "spread", "numa", "counted", "has_mems", "has_special", "has_broken", "quirks",
     "cluster", "async_write", "pagevec", "debug_vm", "page_tables", "watch",
-)  # fmt: skip
+)
 # what stays as it is from one call of the engine to its end:
 CONSTANTS = (
     *FIXED, "fork_check", "pushback", "leader_moves",
@@ -266,7 +266,7 @@ CONSTANTS = (
     "grans_end", "kills_end", "cands_end", "lives_end",
     "swap_size", "total_frames", "swappiness", "task_frames", "files_per_frame",
     "prefetch", "many_pairs", "sample_every", "sample_width",
-)  # fmt: skip
+)
 # and what changes:
 VARIABLES = (
     # what is used of the growing tables
@@ -282,5 +282,5 @@ VARIABLES = (
     "protects", "balanced", "begun", "spared", "over_high", "denied", "in_call", "remote",
     "evicting", "scanned", "taken", "fresh_zone", "fresh_stale",
     "sample_at", "sample_top",
-)  # fmt: skip
+)
 SCALARS = CONSTANTS + VARIABLES

@@ -3,7 +3,7 @@
 from .names import (
     ACTIVE, FILE, HEADS, IN_PAGEVEC, INACTIVE_ANON, INACTIVE_FILE, KIND, LISTED_ACTIVE, LRU,
     ON_LRU, Q_ZONE_COUNTERS, RAMFS, REFERENCED, SPLIT, UNEVICTABLE,
-)  # fmt: skip
+)
 
 
 def lru_add(k, page):

@@ -14,7 +14,7 @@ def memory_stat(k, c: int, below: bool = True) -> dict[str, int]:
     """
     found = dict.fromkeys(
         ("anon", "file", "shmem", "mapped_file", "unevictable", "inactive_anon", "active_anon",
-         "inactive_file", "active_file", "kernel"), 0)  # fmt: skip
+         "inactive_file", "active_file", "kernel"), 0)
     members = [d for d in range(k.containers) if d == c or (below and under(k, d, c))]
     for d in members:
         found["kernel"] += int(k.kernel[d])

@@ -33,7 +33,7 @@ CAP_ROOT, CAP_RAWIO, CAP_INIT, CAP_STUCK = 1, 2, 4, 8
 OUTCOMES = (
     "hit", "ok", "zero", "minor", "cow", "major", "swapin", "refused", "error", "killed",
     "skipped", "hang",
-)  # fmt: skip
+)
 HIT, OK, ZEROED, MINOR, COW, MAJOR, SWAPIN, REFUSED, ERROR, KILLED, SKIPPED, HANG = range(12)
 RETRY = 12  # inside a fault: start the access over
 SEGV = 13  # access outside every mapping: the trace is wrong
@@ -49,7 +49,7 @@ LISTS = ("none", "fifo", "lru", "split", "global")  # what is scanned at the lim
 NO_LIST, FIFO, LRU, SPLIT, GLOBAL = range(5)
 INACTIVE_ANON, ACTIVE_ANON, INACTIVE_FILE, ACTIVE_FILE, UNEVICTABLE = range(5)  # of split
 RECLAIMS = ("none", "free", "unmap_all", "disown", "copy", "unmap_own", "free_own", "subtree",
-            "virtual")  # fmt: skip
+            "virtual")
 NO_RECLAIM, FREE, UNMAP_ALL, DISOWN, COPY, UNMAP_OWN, FREE_OWN, SUBTREE, VIRTUAL = range(9)
 CACHES = ("free", "joint", "separate")  # who pays for cached pages that nobody maps
 CACHE_FREE, JOINT, SEPARATE = range(3)
@@ -96,7 +96,7 @@ QUIRKS = {
 (
     Q_LIMIT_ZERO, Q_TRIAL, Q_DOUBLE_RELEASE, Q_LEAK, Q_STALE, Q_CUTOFF, Q_TWO_PAGES,
     Q_NO_RECHECK, Q_ROTATION, Q_ZONE_COUNTERS, Q_OUTSIDERS, Q_HANG, Q_COUPLING, Q_CHILDREN,
-) = (1 << i for i in range(14))  # fmt: skip
+) = (1 << i for i in range(14))
 
 MAPPING_QUIRKS = Q_TRIAL | Q_DOUBLE_RELEASE | Q_LEAK | Q_STALE  # of payments at mapping time
 
@@ -107,31 +107,31 @@ STATS = (
     "pages_freed", "pages_unmapped", "zone_scanned", "holders_walked", "limit_hits", "oom_kills",
     "local_faults", "remote_faults", "pages_migrated",
     "local_accesses", "remote_accesses", "virtual_outs", "virtual_ins",
-)  # fmt: skip
+)
 (
     N_SCANNED, N_RMAP, N_COUNTERS, N_ENTRIES, N_MINOR, N_MAJOR, N_COPIES, N_SWAP_INS,
     N_SWAP_OUTS, N_READS, N_WRITES, N_FREED, N_UNMAPPED, N_ZONE_SCANNED, N_HOLDERS, N_LIMIT_HITS,
     N_KILLS, N_LOCAL, N_REMOTE, N_MIGRATED, N_NEAR, N_FAR,
     N_VIRTUAL_OUTS, N_VIRTUAL_INS,
-) = range(24)  # fmt: skip
+) = range(24)
 
 # lines of a page's or container's life story
 LIVES = (
     "mapped", "unmapped", "charged", "uncharged", "forced", "paid", "returned", "refused",
     "freed", "read in", "swapped in", "swapped out", "copied", "moved", "killed",
     "resized", "no free granule", "pinned granules", "still used",
-)  # fmt: skip
+)
 (
     L_MAPPED, L_UNMAPPED, L_CHARGED, L_UNCHARGED, L_FORCED, L_PAID, L_RETURNED, L_REFUSED,
     L_FREED, L_READ, L_SWAPIN, L_SWAPOUT, L_COPIED, L_MOVED, L_KILLED,
     L_RESIZED, L_NO_GRANULE, L_PINNED, L_STILL_USED,
-) = range(19)  # fmt: skip
+) = range(19)
 
 # what a sample notes of each container; from `bill` on only some schemes count it (Parts.counts)
 SAMPLED = (
     "usage", "limit", "failcnt", "mapped", "procs", "files", "minor_faults", "major_faults", "css",
     "bill", "vswap", "penalty", "unused", "swapped", "oom_failcnt", "cached", "cached_failcnt",
-)  # fmt: skip
+)
 SAMPLE_WIDTH = len(SAMPLED)
 
 TROUBLE = 3  # k.hung where a hook that a user wrote has failed (1: endless retry, 2: an assertion)

@@ -5,7 +5,7 @@ from .granules import join_granules, shift, spare
 from .names import (
     ALIVE, KERNEL, KIND, N_FAR, N_MIGRATED, N_NEAR, OK, ON_TOUCH,
     PRESENT, REFUSED, RESIDENT, SPECIAL, ZERO,
-)  # fmt: skip
+)
 from .pages import rehouse
 from .tables import sort_ptes, vpage_of
 from .zonelife import charge_zone, has_own_zone

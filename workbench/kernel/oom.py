@@ -6,7 +6,7 @@ from .names import (
     ANYWHERE, BY_CHARGED, BY_SIZE, CAP_INIT, CAP_RAWIO, CAP_ROOT, CAP_STUCK, COUNTED_RECORD, KERNEL,
     KIND, L_KILLED, N_FREED, N_KILLS, PAGE_RECORD, PRESENT, Q_CHILDREN, Q_COUPLING, Q_HANG,
     Q_OUTSIDERS, REAPED, SPECIAL, SWAP, VIRTUAL, Y2007, ZERO, ZOMBIE,
-)  # fmt: skip
+)
 from .pages import count_frame, remove
 from .virtual import forget_all
 from .tables import drop_pte, sort_ptes, vpage_of

@@ -9,10 +9,10 @@ from .names import (
     N_SWAP_OUTS, N_UNMAPPED, N_WRITES, N_ZONE_SCANNED, ON_LRU, PRESENT, Q_CUTOFF, Q_ROTATION,
     Q_TWO_PAGES, REFERENCED, RESIDENT, SHARED, SHM, SLOT, STUCK, SWAP, UNMAP_ALL, UNMAP_OWN,
     VIRTUAL, WRITEBACK, YOUNG,
-)  # fmt: skip
+)
 from .pages import (
     detach, finish_writing, free_if_unused, free_page, leave_frame, take_slot,
-)  # fmt: skip
+)
 from .tables import is_copy, object_of, unlink
 from .virtual import may_go
 

@@ -6,7 +6,7 @@ from .hooks import prefetch
 from .names import (
     ALIVE, ANON, CAP_STUCK, DIRTY, ERROR, FOLLOW, HANG, KILLED, N_FREED, OK, PRESENT, REFUSED,
     SAMPLE_WIDTH, SEGV, SKIPPED, WRITE, YOUNG, ZOMBIE,
-)  # fmt: skip
+)
 from .numa import come_near, note_access, page_at
 from .oom import exit_task, reap_task
 from .pages import finish_writing
@@ -15,7 +15,7 @@ from .tables import find, find_vma, first_probe
 from .tasks import (
     age, close_file, discard, execute, fork, make_container, map_range, migrate, move,
     open_file, remove_container, set_limit, start_task, thread, unlock, unmap,
-)  # fmt: skip
+)
 from .zonelife import drop_clean
 from .zones import page_of
 
@@ -24,7 +24,7 @@ from .zones import page_of
     TOUCH_READ, TOUCH_WRITE, READ, WRITE_CALL, MAP, UNMAP, DISCARD, MLOCK, MUNLOCK, OPEN, CLOSE,
     FORK, THREAD, EXEC, EXIT, REAP, MOVE, MKDIR, RMDIR, SET_LIMIT, RUN_ON, MIGRATE, AGE,
     DROP_CACHES, MARK, IO_ERROR,
-) = range(26)  # fmt: skip
+) = range(26)
 
 
 def run(k, start, stop):

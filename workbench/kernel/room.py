@@ -23,7 +23,7 @@ def need_room(rows: int, needed: int, why: str, right: str) -> None:
         bound = f"more than the {MOST_ROWS:,} rows that a table can have"
     elif free is not None and needed > free:
         bound = f"that takes {gib(needed)} of memory, and {gib(free)} are free here " \
-                f"(another bound: {OVERRIDE}=64GiB in the environment)"  # fmt: skip
+                f"(another bound: {OVERRIDE}=64GiB in the environment)"
     else:
         return
     raise TooLarge(f"{why}: {bound}. Take {right}")
@@ -50,7 +50,7 @@ def free_bytes(root: str = "/") -> int | None:
         if controllers.split(",") in ([""], ["memory"]):
             group = base / path.lstrip("/")
             room += [left(place, *names) for place in (group, *group.parents)
-                     if place.is_relative_to(base)]  # fmt: skip
+                     if place.is_relative_to(base)]
     return min((n for n in room if n is not None), default=None)
 
 

@@ -16,7 +16,7 @@ from .names import (
     PRIVATE,
     Q_LIMIT_ZERO, RECLAIMS, RECORDED, SAMPLE_WIDTH, SCORES, SHARED_BY, SHARED_ZONE, SLOTS, STATS,
     VIRTUAL, Y2007,
-)  # fmt: skip
+)
 from .room import need_room
 
 KINDS = ("file", "anon", "shm", "ramfs", "special", "kernel")
@@ -36,7 +36,7 @@ GROWING = {  # scalar that says where the table ends -> tables it covers
 ROWS = {
     "pte": "page-table entries", "page": "pages", "entry": "charge records", "vma": "mappings",
     "handle": "open files", "file": "open files", "granule": "pinned granules",
-}  # fmt: skip
+}
 
 
 class PlacementError(ValueError):
@@ -73,7 +73,7 @@ class State:
             getattr(self, name)[at:at] = [0] * rows
 
     def __init__(self, trace, machine: Machine, knobs: Knobs, scheme, samples: int = 0,
-                 sample_every: int = 0, watch: int = 0) -> None:  # fmt: skip
+                 sample_every: int = 0, watch: int = 0) -> None:
         self.worth = getattr(scheme.module, "worth", None)
         self.hooks = list(scheme.hooks.values())
         if scheme.own:
@@ -322,7 +322,7 @@ class State:
         left = [machine.frames] * machine.nodes
         asked = [(f"task {t.name}", t.node) for t in trace.tasks]
         asked += [(f"event {i + 1}", int(trace.values[trace.value[i]]))
-                  for i in trace.rows(OP_RUN_ON, OP_MIGRATE)]  # fmt: skip
+                  for i in trace.rows(OP_RUN_ON, OP_MIGRATE)]
         for who, node in asked:
             if not 0 <= node < machine.nodes:
                 have = counted(machine.nodes, "node")
@@ -476,7 +476,7 @@ class State:
                 moving = end - self.fixed.get(table, 0)
                 end = max(end + moving // 2, top + wanted)
                 need_room(end, end * self.row_bytes(table), f"room for {end:,} {ROWS[table]}",
-                          "a trace that touches fewer pages, or with fewer tasks")  # fmt: skip
+                          "a trace that touches fewer pages, or with fewer tasks")
                 setattr(self, scalar, end)
                 self.resize_table(table, end)
                 if table == "page":

@@ -3,7 +3,7 @@
 from .control import (
     F_MEMS, F_NUMFILES, F_NUMPROC, F_OOMGUAR, F_PGCACHE, F_PIDS, F_PRIVVM, F_RSS, F_VMGUAR,
     F_VSWAP,
-)  # fmt: skip
+)
 from .cache import leave_to_root
 from .charge import drain, give_back, look_for_frame, pay, take_kernel_frame
 from .counters import charge, fits
@@ -14,7 +14,7 @@ from .names import (
     ALIVE, HAS_ANON, HUGE, KERNEL, KILLED, KIND, LOCKED, OK, PARTITION, PRESENT, PRIVATE,
     Q_LIMIT_ZERO, REFERENCED, REFUSED, SEPARATE, SHM, SKIPPED, SPECIAL, SWAP, UNBORN,
     STAYS, TO_MAPPER, TO_PARENT, V2, WRITE, Y2007, YOUNG, ZERO, VIRTUAL,
-)  # fmt: skip
+)
 from .groups import move_charges, start_files, to_mappers, to_parent, write_file
 from .numa import allowed, change_nodes, follow_zone, write_cpuset
 from .oom import count_procs, drop_file, drop_vma, reap_task, release_mm

@@ -6,7 +6,7 @@ from .names import (
     ANON, CHANGED, FILE, KIND, L_NO_GRANULE, L_PINNED, L_RESIZED, L_STILL_USED, N_SWAP_OUTS,
     N_WRITES, ORPHAN_DESTROYED, ORPHAN_SHARED, ORPHAN_STAYS, PRESENT, RESIDENT, SHM, SLOT,
     SPECIAL, WRITEBACK, ZERO,
-)  # fmt: skip
+)
 from .pages import free_page, leave_frame, rehouse, take_slot
 from .reclaim import page_referenced, reclaim_zone, try_to_unmap
 from .tables import sort_ptes, vpage_of

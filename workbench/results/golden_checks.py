@@ -27,7 +27,7 @@ from workbench.trace.model import Trace
 FLAGS = {
     "resident": RESIDENT, "active": ACTIVE, "referenced": REFERENCED, "dirty": CHANGED,
     "writeback": WRITEBACK, "slot": SLOT,
-}  # fmt: skip
+}
 STOPPED = 2  # k.hung after an assertion, 1 after a plain hang
 TASK_STATES = ("unborn", "alive", "zombie", "reaped")
 PAGES = re.compile(r"([^\[\]]+)(?:\[(\d+)(?:\.\.(\d+))?\])?")
@@ -227,7 +227,7 @@ def container_checks() -> dict[str, tuple[str, Callable, Callable]]:
     }
     found["usage"] = ("containers", as_usage, Look.usage)
     found["peak"] = ("containers", as_usage, lambda look, s: Fraction(
-        look.container("peak", s), look.scheme.unit))  # fmt: skip
+        look.container("peak", s), look.scheme.unit))
     found["limit"] = ("containers", as_limit, lambda look, s: as_limit(look.container("limit", s)))
     found["numproc"] = ("containers", as_pair, lambda look, s: look.counter("procs", s))
     found["numfiles"] = ("containers", as_pair, lambda look, s: look.counter("files", s))
@@ -261,7 +261,7 @@ CHECKS: dict[str, tuple[str, Callable, Callable]] = {
     "leaked_frames": ("", as_number, lambda look, s: int(look.k.leaked_frames)),
     "warnings": ("", as_number, lambda look, s: int(look.k.warnings)),
     "used_after_free": ("", as_number, lambda look, s: int(look.k.used_after_free)),
-}  # fmt: skip
+}
 STEP_WORDS = {"do", "why", *CHECKS}
 
 

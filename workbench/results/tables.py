@@ -51,7 +51,7 @@ COLUMNS = {
     "placed": ("container", "node", "time", "metric", "value"),
     "owners": ("object", "page", "payers", "holders", "mapped_by", "resident"),
     "life": ("time", "event", "what", "container", "pages"),
-}  # fmt: skip
+}
 MACHINE = "machine"  # stands for the container where the whole machine is out of frames
 
 
@@ -226,7 +226,7 @@ def nodes(run) -> Iterator[tuple]:
                 yield (
                     run.name, run.scheme.label, time, int(k.zone_node[z]), zone[z], kind, frames,
                     int(k.zone_frames[z]),
-                )  # fmt: skip
+                )
 
 
 def numa(run) -> Iterator[tuple]:
