@@ -60,13 +60,7 @@ def claims(
     done = [s for s in done if verdict in (None, s.verdict)
             and (s.as_expected is False or not surprising)]
     if report:
-        from workbench.claims.page import page
-
-        progress = Progress(f"drawing {report}")
-        text = page(done)
-        progress.close()
-        write_file(report, text)
-        say(f"{counted(len(done), 'claim')} in {report}")
+        write_page(done, report)
     elif as_json:
         show_json([told(s) for s in done])
     elif claim:
@@ -86,6 +80,16 @@ def settled(chosen: list) -> list:
     done = settle_all(chosen, progress)
     progress.close()
     return done
+
+
+def write_page(done: list, report: Path) -> None:
+    from workbench.claims.page import page
+
+    progress = Progress(f"drawing {report}")
+    text = page(done)
+    progress.close()
+    write_file(report, text)
+    say(f"{counted(len(done), 'claim')} in {report}")
 
 
 def listing(done: list) -> str:
