@@ -7,6 +7,7 @@ thirds of the time go into code that nobody runs. Here only the entry point is o
 from __future__ import annotations
 
 import contextlib
+import re
 import types as python_types
 from collections.abc import Callable
 
@@ -21,7 +22,12 @@ from numba.core.registry import CPUDispatcher, cpu_target
 from . import hooks as hooks_module
 from .compiled_types import call_hook, prefetch
 
-INLINE = 400  # LLVM's measure of how large a function may be to be copied into its caller
+INLINE = 1500  # LLVM's measure of how large a function may be to be copied into its caller
+# functions seldom run, by their mangled names: what leads to them stays out of the hot code's way
+RARE = re.compile(
+    "_ZN9workbench6kernel(3oom|3ubc|5cache|4numa|7virtual|8granules|8zonelife|8counters3say"
+    "|6replay(4boot|11take_sample|11other_event|13counted_touch|10lock_range|3die))"
+)
 OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 LINKED = OPTIONS | {"nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
@@ -46,6 +52,9 @@ class Whole(JITCodeLibrary):
         for function in self._final_module.functions:
             if function.linkage == Linkage.linkonce_odr and not function.is_declaration:
                 function.linkage = Linkage.internal
+                if RARE.match(function.name):
+                    function.add_function_attribute("noinline")
+                    function.add_function_attribute("cold")
         options = create_pipeline_tuning_options(speed_level=3)
         options.inlining_threshold = INLINE
         options.loop_vectorization = options.slp_vectorization = False  # there is nothing to win
