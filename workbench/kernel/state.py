@@ -127,7 +127,7 @@ class State:
         self.entries_top = HEADS * self.containers
         self.entries_end = self.entries_top + rows
         self.vmas_end = self.fds_end = self.files_end = 64
-        self.hash_slots = max(1024, 2 * rows)
+        self.hash_slots = max(1024, min(4 * rows, 2 * FIRST_ROWS))
         self.ptes_end = self.vpages + self.hash_slots
         execs = count_of(trace.op, OP_EXEC)
         self.mms_end = self.tasks + execs + 1

@@ -58,7 +58,8 @@ def rehash(k, old_slots):
             k.pte_entry[pte] = k.pte_entry[old]
             k.word[old] = pte
     for page in range(k.pages_top):
-        k.page_rmap[page] = moved(k, k.page_rmap[page] - 1) + 1
+        if k.page_rmap[page] > k.vpages:
+            k.page_rmap[page] = moved(k, k.page_rmap[page] - 1) + 1
     for mm in range(k.mms_top):
         k.mm_ptes[mm] = moved(k, k.mm_ptes[mm] - 1) + 1
     for pte in range(k.ptes_end):
