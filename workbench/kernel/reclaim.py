@@ -148,15 +148,15 @@ def scan(k, c, which, active, n, only):
     head = HEADS * c + which
     first = k.entry_next[head]
     rotate = k.quirks & Q_ROTATION
-    most = k.held[c]
     seen = 0
     looked = 0
     freed = 0
     k.taken = 0
     e = k.entry_prev[head]
     ahead = look_back(k, look_back(k, look_back(k, look_back(k, e))))
-    while looked < n and e != head and seen < most:
-        before = k.entry_prev[e]
+    while looked < n and e != head:
+        # what is dealt with may have gone in front of the newest: nothing is looked at twice
+        before = head if e == first else k.entry_prev[e]
         ahead = look_back(k, ahead)
         page = k.entry_page[e]
         flags = k.page_flags[page]
