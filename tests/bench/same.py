@@ -103,13 +103,13 @@ class Same:
 
 def wanted(k, pages: int) -> dict[str, object]:
     """The same of the engine's state."""
-    after, word, place = k.pte_next.tolist(), k.word.tolist(), k.pte_word.tolist()
+    after, word = k.pte_next.tolist(), k.word.tolist()
     zone, entry = k.page_next.tolist(), k.entry_next.tolist()
     mappers = []
     for first, maps in zip(k.page_rmap[:pages].tolist(), k.page_maps[:pages].tolist(), strict=True):
         pte = first - 1
         for _ in range(maps):
-            w = word[pte if pte < k.vpages else place[pte]]
+            w = word[pte]
             mappers.append(((w >> 40) - 1) << 8 | (w & 255))
             pte = after[pte]
     boxes = range(1, k.containers)

@@ -475,8 +475,7 @@ class State:
             if top + wanted > end:
                 moving = end - self.fixed.get(table, 0)
                 end = max(end + moving // 2, top + wanted)
-                need_room(end, end * self.row_bytes(table), f"room for {end:,} {ROWS[table]}",
-                          "a trace that touches fewer pages, or with fewer tasks")
+                self.check_growth(table, end, self.row_bytes(table))
                 setattr(self, scalar, end)
                 self.resize_table(table, end)
                 if table == "page":
@@ -487,9 +486,16 @@ class State:
         if (self.slots_used + 2 * need) * 4 > 3 * self.hash_slots:
             self.grow_hash(2 * (self.slots_used + 2 * need), rehash)
 
+    def check_growth(self, table: str, rows: int, row_bytes: int) -> None:
+        """Raises TooLarge where a table cannot have so many rows in here."""
+        need_room(rows, rows * row_bytes, f"room for {rows:,} {ROWS[table]}",
+                  "a trace that touches fewer pages, or with fewer tasks")
+
     def grow_hash(self, slots: int, rehash) -> None:
         """A new hash of so many slots in front of the old one, which goes when it is empty."""
         old = self.hash_slots
+        self.check_growth("pte", self.ptes_end + slots,
+                          self.row_bytes("word") + self.row_bytes("pte"))
         for table in ("word", "pte"):
             self.insert_rows(table, self.vpages, slots)
         self.hash_slots, self.slots_used = slots, 0
