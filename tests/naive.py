@@ -421,10 +421,7 @@ class Scheme:
             self.kernel.shrink_pages([page], None)
 
     def unmap_oldest(self, c, want):
-        """Walk everybody's pages, oldest first, twice; c's that are not in use are unmapped.
-
-        What is looked at and stays becomes the newest of its list: others' pages, too.
-        """
+        """Walk everybody's pages, oldest first, twice; c's that are not in use are unmapped."""
         done = 0
         for _ in range(2):
             for zone in self.kernel.all_zones:
@@ -433,7 +430,6 @@ class Scheme:
                         if done == want:
                             return done
                         if not page.of(c):
-                            self.kernel.to_lru(page, which)
                             continue
                         if self.keeps(page, c):
                             page.active = True

@@ -359,9 +359,8 @@ def unmap_for(k, page, c):
 def unmap_global(k, c, want):
     """Unmap c's mappings of up to `want` pages, found by walking the zones' lists, oldest first.
 
-    What is looked at and stays becomes the newest of its list, others' pages too: the machine's
-    order is lost (Andrew Morton, 19 Feb 2007). A second round finds what the first has seen in use
-    and nobody has used since. Returns pages unmapped.
+    Others' pages are looked at and stay where they are; c's own in use become the newest. A second
+    round finds what the first has seen in use and nobody has used since. Returns pages unmapped.
     """
     unmapped = 0
     for turn in range(4 * k.zones):
@@ -373,9 +372,6 @@ def unmap_global(k, c, want):
             k.stat[N_ZONE_SCANNED] += 1
             if maps(k, page, c, -1):
                 unmapped += unmap_or_renew(k, page, c)
-            else:
-                lru_del(k, page)
-                lru_put(k, page, turn % 2 == 1)
             if page == last:
                 break
             page = before

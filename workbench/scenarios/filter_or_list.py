@@ -87,8 +87,9 @@ def build(
     b.mark("one has read")
     notes = (
         "Only the first container is ever at its limit; the others' pages are quiet.",
-        "A walk over the machine's list puts others' pages at its head, as the patch of February "
-        "2007 did: the others' order is lost, which is not counted.",
+        "A walk over the machine's list leaves others' pages where they are. The patch of February "
+        "2007 put them at the head: no fewer looks, since own pages are met young first and a walk "
+        "goes round in any case, but the others' order is lost, which is not counted.",
     )
     return finish(__name__, b.build(), machine(nodes, containers * (2 * pages + 16)), knobs(size),
                   locals(), expect(containers), notes)

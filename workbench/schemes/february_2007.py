@@ -9,10 +9,11 @@ SOURCE = "Balbir Singh, 19 and 26 Feb 2007, patches 2/4 and 3/4 (memctlr, v1 and
 ASSUMED = (
     "At the limit up to five tries of 20 percent of it: the zones' lists of all pages are walked, "
     "inactive before active, and the container's mappings of its pages not used lately go. Others' "
-    "pages that are passed go to the head, so that the machine's order is lost. Frames stay in the "
-    "caches; reclaim=free_own gives up those that nobody else maps, as the patch does. As coded, "
-    "an mm is spared again once its container is back at its limit, so the patch never gets 20 "
-    "percent below it; here it does what its text says. Still no room: the task dies."
+    "pages stay where they are; the patch put those it passed at the head, so that the machine's "
+    "order was lost. Frames stay in the caches; reclaim=free_own gives up those that nobody else "
+    "maps, as the patch does. As coded, an mm is spared again once its container is back at its "
+    "limit, so the patch never gets 20 percent below it; here it does what its text says. Still no "
+    "room: the task dies."
 )
 UNIT = 1
 PARTS = Parts(
