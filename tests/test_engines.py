@@ -6,6 +6,7 @@ every scheme from a zip file and must find the same numbers.
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -312,3 +313,17 @@ def test_the_standard_library_is_enough(tmp_path):
         books = (k.usage, k.failcnt, k.css, k.held, k.mapped, k.ev_outcome, k.stat, k.sample)
         assert found[scheme] == [[int(x) for x in column] for column in books], scheme
     assert len({json.dumps(found[scheme][0]) for scheme in SCHEMES}) > 4, "the schemes differ"
+
+
+def test_what_is_called_rare_is_there():
+    """A module or function that is renamed would silently be hot again."""
+    from workbench.kernel.linking import RARE
+
+    folder = ROOT / "workbench" / "kernel"
+    words = set(re.findall(r"[a-z_]{3,}", RARE.pattern.partition("kernel")[2]))
+    known = {path.stem for path in folder.glob("*.py")}
+    for path in folder.glob("*.py"):
+        known |= set(re.findall(r"^def (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
+    assert words and words <= known
+    assert RARE.match("_ZN9workbench6kernel3oom9kill_taskB1") and not RARE.match(
+        "_ZN9workbench6kernel6faults6accessB1")

@@ -23,10 +23,11 @@ from . import hooks as hooks_module
 from .compiled_types import call_hook, prefetch
 
 INLINE = 1500  # LLVM's measure of how large a function may be to be copied into its caller
-# functions seldom run, by their mangled names: what leads to them stays out of the hot code's way
+# modules and functions of the kernel that seldom run, by the linker's names: what leads to them
+# stays out of the hot code's way
 RARE = re.compile(
-    "_ZN9workbench6kernel(3oom|3ubc|5cache|4numa|7virtual|8granules|8zonelife|8counters3say"
-    "|6replay(4boot|11take_sample|11other_event|13counted_touch|10lock_range|3die))"
+    r"_ZN9workbench6kernel\d+((oom|ubc|cache|numa|virtual|granules|zonelife)\d|counters\d+sayB"
+    r"|replay\d+(boot|take_sample|other_event|counted_touch|lock_range|die)B)"
 )
 OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 LINKED = OPTIONS | {"nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
